@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the trainer, the renderer and the mesher need of a method."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..datasets.ray_batches import RayBatches
+from ..geometry.rays import Rays, RenderedRays
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """Where a training stands. `fraction` runs from 0 to 1 whether steps or seconds are the budget."""
+
+    step: int
+    fraction: float
+
+
+class Method(Protocol):
+    """A way to learn a radiance field: its configuration, one optimisation step, and what it has learned.
+
+    A step, not a loss: fused kernels hold their own gradients and optimiser, so the method owns both.
+    """
+
+    name: ClassVar[str]
+    config: Any
+    """A frozen dataclass of JSON values; `presets` of the same module names instances of it."""
+    device: torch.device
+
+    def prepare(self, batches: RayBatches) -> None:
+        """Called once before step 0 of a fresh training, never when one is resumed."""
+
+    def train_step(
+        self, batches: RayBatches, progress: TrainingProgress, generator: torch.Generator
+    ) -> dict[str, float | Tensor]:
+        """Takes one optimisation step. Returns at least `loss`; tensors are read only when shown.
+
+        All randomness comes from `generator` (a CPU one), so that a resumed training repeats an uninterrupted one.
+        """
+
+    def render_rays(self, rays: Rays, normals: bool = False) -> RenderedRays:
+        """What the field shows along any number of rays, without gradients, on the rays' device."""
+
+    def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
+        """Density per scene unit at world positions; 0 outside what was learned."""
+
+    def color(
+        self, points: Float[Tensor, "points 3"], directions: Float[Tensor, "points 3"]
+    ) -> Float[Tensor, "points 3"]:
+        """Color in [0, 1] of the field at `points` seen along `directions`."""
+
+    @property
+    def bounds(self) -> Float[Tensor, "2 3"]:
+        """Box in scene units outside of which a mesh is not looked for."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything a resumed training needs, optimiser included: tensors for a safetensors file."""
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Takes back what `state` returned. Raises ValueError where names or shapes do not fit."""

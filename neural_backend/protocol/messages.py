@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything the add-on, the command line and the worker say to each other.
+
+Jobs and commands go to the worker, events come back. Each message is a frozen dataclass of plain JSON
+values; bulk data goes through files. The `Annotated` texts serve `--help`, docs/PROTOCOL.md and the
+add-on's tooltips: one place to edit.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Union
+
+VERSION = 1
+"""Changed whenever a message changes in a way that an older reader would misunderstand."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Learn a field from a capture. Answered by `Progress`, then `Trained`."""
+
+    type: ClassVar[str] = "train"
+    job_id: str = "job"
+    capture: Annotated[str, "folder or file: transforms.json, COLMAP model, LLFF poses_bounds.npy"]
+    run: Annotated[str, "run folder to write: checkpoints, metrics and outputs"]
+    method: Annotated[str, "auto, voxel_grid, instant_ngp or nerf"] = "auto"
+    preset: Annotated[str, "quality: draft, standard or final"] = "standard"
+    device: Annotated[str, "auto, cpu or cuda"] = "auto"
+    steps: Annotated[int, "optimisation steps; 0 takes the preset's"] = 0
+    seconds: Annotated[float, "training budget in seconds; 0 counts steps instead"] = 0.0
+    seed: Annotated[int, "seed of every random choice"] = 0
+    image_width: Annotated[int, "pixels; larger images are reduced to this width; 0 keeps them"] = 0
+    hold_out: Annotated[int, "every Nth view is held out where the capture has no test split"] = 8
+    resume: Annotated[bool, "go on from the run folder's last checkpoint"] = False
+    checkpoint_seconds: Annotated[float, "seconds between checkpoints"] = 30.0
+    preview_seconds: Annotated[float, "seconds between preview pictures; 0 for none"] = 0.0
+    settings: Annotated[tuple[str, ...], "changes to the method's configuration, as name=value"] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderViews:
+    """Render a trained field through cameras. Answered by `Progress`, then `ViewsReady`."""
+
+    type: ClassVar[str] = "render_views"
+    job_id: str = "job"
+    run: Annotated[str, "run folder of a trained field"]
+    cameras: Annotated[str, "transforms.json with one frame a view; '' takes the held-out cameras"] = ""
+    output: Annotated[str, "folder for the pictures; '' for outputs/views in the run folder"] = ""
+    format: Annotated[str, "png or exr"] = "png"
+    bits: Annotated[int, "bits a channel of PNG: 8 or 16"] = 8
+    depth: Annotated[bool, "also write z-depth in scene units, as EXR"] = False
+    normals: Annotated[bool, "also write world-space normals, as EXR"] = False
+    background: Annotated[str, "transparent, white, black or learned"] = "transparent"
+    video: Annotated[bool, "also write an .mp4 of the views"] = False
+    fps: Annotated[float, "frames a second of the .mp4"] = 24.0
+    overwrite: Annotated[bool, "render frames again that are already there"] = False
+    device: Annotated[str, "auto, cpu or cuda"] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractMesh:
+    """Write the surface of a trained field. Answered by `Progress`, then `MeshReady`."""
+
+    type: ClassVar[str] = "extract_mesh"
+    job_id: str = "job"
+    run: Annotated[str, "run folder of a trained field"]
+    output: Annotated[str, ".ply, .obj or .glb to write; '' for outputs/mesh.ply in the run folder"] = ""
+    resolution: Annotated[int, "grid cells along the longest side of the bounds"] = 256
+    level: Annotated[float, "density of the surface, per scene unit; 0 chooses it"] = 0.0
+    crop_min: Annotated[tuple[float, ...], "lower corner of a crop box, three numbers or none"] = ()
+    crop_max: Annotated[tuple[float, ...], "upper corner of a crop box, three numbers or none"] = ()
+    keep_components: Annotated[float, "floaters smaller than this share of the largest part are removed"] = 0.02
+    colors: Annotated[bool, "colour the vertices"] = True
+    device: Annotated[str, "auto, cpu or cuda"] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Compare rendered views with held-out pictures. Answered by `Progress`, then `Evaluated`."""
+
+    type: ClassVar[str] = "evaluate"
+    job_id: str = "job"
+    run: Annotated[str, "run folder of a trained field"]
+    split: Annotated[str, "test, val or train"] = "test"
+    output: Annotated[str, "folder for pictures and figures; '' for outputs/evaluation in the run folder"] = ""
+    images: Annotated[bool, "write the rendered and error pictures"] = True
+    device: Annotated[str, "auto, cpu or cuda"] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspect:
+    """Describe a capture or a run. Answered by `Inspected`."""
+
+    type: ClassVar[str] = "inspect"
+    job_id: str = "job"
+    path: Annotated[str, "capture or run folder"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convert:
+    """Write a capture in another dialect. Answered by `Converted`."""
+
+    type: ClassVar[str] = "convert"
+    job_id: str = "job"
+    capture: Annotated[str, "capture to read"]
+    output: Annotated[str, "folder to write; must be empty or absent"]
+    dialect: Annotated[
+        str, "nerf_synthetic, instant_ngp, nerfstudio, colmap_text, colmap_binary or llff"
+    ] = "nerfstudio"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancel:
+    """Stop a job; what it has learned so far is kept. Answered by `JobCancelled`."""
+
+    type: ClassVar[str] = "cancel"
+    job_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shutdown:
+    """End the worker once the running job has stopped."""
+
+    type: ClassVar[str] = "shutdown"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerReady:
+    """First line a worker writes: what it is and what it can do."""
+
+    type: ClassVar[str] = "worker_ready"
+    backend_version: str
+    python: str
+    torch: str
+    devices: tuple[str, ...]
+    methods: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a job is. `done` of `total` in `unit`; `eta_s` is -1 while unknown."""
+
+    type: ClassVar[str] = "progress"
+    job_id: str
+    stage: Annotated[str, "what the job is doing, in words for a progress bar"]
+    done: float
+    total: float
+    unit: str = "steps"
+    seconds: float = 0.0
+    eta_s: float = -1.0
+    loss: float | None = None
+    psnr: Annotated[float | None, "decibels on held-out views, when measured"] = None
+    preview: Annotated[str, "path of a new preview picture, or ''"] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Warned:
+    """Something the user should know that does not stop the job."""
+
+    type: ClassVar[str] = "warned"
+    job_id: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A field was learned and saved."""
+
+    type: ClassVar[str] = "trained"
+    job_id: str
+    run: str
+    method: str
+    steps: int
+    seconds: float
+    psnr: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewsReady:
+    """Views were written; `files` are in the order of the cameras, `frames` their timeline frames."""
+
+    type: ClassVar[str] = "views_ready"
+    job_id: str
+    output: str
+    files: tuple[str, ...]
+    frames: tuple[int, ...]
+    video: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeshReady:
+    """A mesh was written."""
+
+    type: ClassVar[str] = "mesh_ready"
+    job_id: str
+    output: str
+    num_vertices: int
+    num_faces: int
+    level: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """Held-out views were compared; `lpips` is -1 where its weights are not installed."""
+
+    type: ClassVar[str] = "evaluated"
+    job_id: str
+    output: str
+    num_views: int
+    psnr: float
+    ssim: float
+    lpips: float = -1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspected:
+    """A description, a line an item."""
+
+    type: ClassVar[str] = "inspected"
+    job_id: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Converted:
+    """A capture was written in another dialect."""
+
+    type: ClassVar[str] = "converted"
+    job_id: str
+    output: str
+    num_views: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFailed:
+    """A job ended without a result: what happened and what to do."""
+
+    type: ClassVar[str] = "job_failed"
+    job_id: str
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobCancelled:
+    """A job was stopped on request; `run` holds what it had learned, if anything."""
+
+    type: ClassVar[str] = "job_cancelled"
+    job_id: str
+    run: str = ""
+
+
+Job = Union[Train, RenderViews, ExtractMesh, Evaluate, Inspect, Convert]
+Command = Union[Cancel, Shutdown]
+Event = Union[
+    WorkerReady, Progress, Warned, Trained, ViewsReady, MeshReady, Evaluated, Inspected, Converted,
+    JobFailed, JobCancelled,
+]
+
+JOBS: tuple[type, ...] = (Train, RenderViews, ExtractMesh, Evaluate, Inspect, Convert)
+COMMANDS: tuple[type, ...] = (Cancel, Shutdown)
+EVENTS: tuple[type, ...] = (
+    WorkerReady, Progress, Warned, Trained, ViewsReady, MeshReady, Evaluated, Inspected, Converted,
+    JobFailed, JobCancelled,
+)
+FINAL_EVENTS: tuple[type, ...] = (
+    Trained, ViewsReady, MeshReady, Evaluated, Inspected, Converted, JobFailed, JobCancelled,
+)
+"""After one of these nothing more is said about its job."""
