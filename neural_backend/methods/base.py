@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the trainer, the renderer and the mesher need of a method."""
 
-from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -10,20 +9,17 @@ from torch import Tensor
 
 from ..datasets.ray_batches import RayBatches
 from ..geometry.rays import Rays, RenderedRays
+from ..training.trainer import TrainingProgress
 
-
-@dataclass(frozen=True)
-class TrainingProgress:
-    """Where a training stands. `fraction` runs from 0 to 1 whether steps or seconds are the budget."""
-
-    step: int
-    fraction: float
+__all__ = ["Method", "TrainingProgress"]
 
 
 class Method(Protocol):
-    """A way to learn a radiance field: its configuration, one optimisation step, and what it has learned.
+    """A way to learn a radiance field: its configuration, one optimisation step, the result.
 
-    A step, not a loss: fused kernels hold their own gradients and optimiser, so the method owns both.
+    A step, not a loss: fused kernels hold their gradients and optimiser, so the method owns both.
+    A method may also have `warm_up()`, which compiles what it needs and changes nothing else: it is
+    called before the training clock starts.
     """
 
     name: ClassVar[str]
@@ -39,7 +35,8 @@ class Method(Protocol):
     ) -> dict[str, float | Tensor]:
         """Takes one optimisation step. Returns at least `loss`; tensors are read only when shown.
 
-        All randomness comes from `generator` (a CPU one), so that a resumed training repeats an uninterrupted one.
+        All randomness comes from `generator` (a CPU one), so that a resumed training repeats an
+        uninterrupted one.
         """
 
     def render_rays(self, rays: Rays, normals: bool = False) -> RenderedRays:
@@ -58,7 +55,7 @@ class Method(Protocol):
         """Box in scene units outside of which a mesh is not looked for."""
 
     def state(self) -> dict[str, Tensor]:
-        """Everything a resumed training needs, optimiser included: tensors for a safetensors file."""
+        """Everything a resumed training needs, optimiser included, as tensors to be saved."""
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Takes back what `state` returned. Raises ValueError where names or shapes do not fit."""

@@ -1,11 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one exception whose text is meant for the user."""
+"""The exceptions whose texts are meant for the user."""
 
 
 class JobError(Exception):
-    """Something the user can put right: what is wrong (with which file), and what to do about it."""
+    """Something the user can put right: what is wrong, with which file, and what to do about it."""
 
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(f"{message} {remedy}".strip())
         self.message = message
         self.remedy = remedy
+
+
+class ProtocolError(Exception):
+    """A line that is no message: what is wrong with it, and the job it named, if it named one."""
+
+    def __init__(self, message: str, job_id: str = "") -> None:
+        super().__init__(message)
+        self.job_id = job_id

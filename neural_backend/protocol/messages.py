@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Everything the add-on, the command line and the worker say to each other.
 
-Jobs and commands go to the worker, events come back. Each message is a frozen dataclass of plain JSON
-values; bulk data goes through files. The `Annotated` texts serve `--help`, docs/PROTOCOL.md and the
-add-on's tooltips: one place to edit.
+Jobs and commands go to the worker, events come back. Each message is a frozen dataclass of plain
+JSON values; bulk data goes through files. The `Annotated` texts serve `--help`, docs/PROTOCOL.md
+and the add-on's tooltips: one place to edit.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Union
+from typing import Annotated, ClassVar, TypeAlias
 
 VERSION = 1
 """Changed whenever a message changes in a way that an older reader would misunderstand."""
@@ -32,7 +32,9 @@ class Train:
     resume: Annotated[bool, "go on from the run folder's last checkpoint"] = False
     checkpoint_seconds: Annotated[float, "seconds between checkpoints"] = 30.0
     preview_seconds: Annotated[float, "seconds between preview pictures; 0 for none"] = 0.0
-    settings: Annotated[tuple[str, ...], "changes to the method's configuration, as name=value"] = ()
+    settings: Annotated[
+        tuple[str, ...], "changes to the method's configuration, as name=value"
+    ] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,9 @@ class RenderViews:
     type: ClassVar[str] = "render_views"
     job_id: str = "job"
     run: Annotated[str, "run folder of a trained field"]
-    cameras: Annotated[str, "transforms.json with one frame a view; '' takes the held-out cameras"] = ""
+    cameras: Annotated[
+        str, "transforms.json with one frame a view; '' takes the held-out cameras"
+    ] = ""
     output: Annotated[str, "folder for the pictures; '' for outputs/views in the run folder"] = ""
     format: Annotated[str, "png or exr"] = "png"
     bits: Annotated[int, "bits a channel of PNG: 8 or 16"] = 8
@@ -62,12 +66,16 @@ class ExtractMesh:
     type: ClassVar[str] = "extract_mesh"
     job_id: str = "job"
     run: Annotated[str, "run folder of a trained field"]
-    output: Annotated[str, ".ply, .obj or .glb to write; '' for outputs/mesh.ply in the run folder"] = ""
+    output: Annotated[
+        str, ".ply, .obj or .glb to write; '' for outputs/mesh.ply in the run folder"
+    ] = ""
     resolution: Annotated[int, "grid cells along the longest side of the bounds"] = 256
     level: Annotated[float, "density of the surface, per scene unit; 0 chooses it"] = 0.0
     crop_min: Annotated[tuple[float, ...], "lower corner of a crop box, three numbers or none"] = ()
     crop_max: Annotated[tuple[float, ...], "upper corner of a crop box, three numbers or none"] = ()
-    keep_components: Annotated[float, "floaters smaller than this share of the largest part are removed"] = 0.02
+    keep_components: Annotated[
+        float, "floaters smaller than this share of the largest part are removed"
+    ] = 0.02
     colors: Annotated[bool, "colour the vertices"] = True
     device: Annotated[str, "auto, cpu or cuda"] = "auto"
 
@@ -80,7 +88,9 @@ class Evaluate:
     job_id: str = "job"
     run: Annotated[str, "run folder of a trained field"]
     split: Annotated[str, "test, val or train"] = "test"
-    output: Annotated[str, "folder for pictures and figures; '' for outputs/evaluation in the run folder"] = ""
+    output: Annotated[
+        str, "folder for pictures and figures; '' for outputs/evaluation in the run folder"
+    ] = ""
     images: Annotated[bool, "write the rendered and error pictures"] = True
     device: Annotated[str, "auto, cpu or cuda"] = "auto"
 
@@ -175,7 +185,7 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True)
 class ViewsReady:
-    """Views were written; `files` are in the order of the cameras, `frames` their timeline frames."""
+    """Views were written: `files` in the order of the cameras, `frames` their timeline frames."""
 
     type: ClassVar[str] = "views_ready"
     job_id: str
@@ -248,20 +258,46 @@ class JobCancelled:
     run: str = ""
 
 
-Job = Union[Train, RenderViews, ExtractMesh, Evaluate, Inspect, Convert]
-Command = Union[Cancel, Shutdown]
-Event = Union[
-    WorkerReady, Progress, Warned, Trained, ViewsReady, MeshReady, Evaluated, Inspected, Converted,
-    JobFailed, JobCancelled,
-]
+Job: TypeAlias = Train | RenderViews | ExtractMesh | Evaluate | Inspect | Convert
+Command: TypeAlias = Cancel | Shutdown
+Event: TypeAlias = (
+    WorkerReady
+    | Progress
+    | Warned
+    | Trained
+    | ViewsReady
+    | MeshReady
+    | Evaluated
+    | Inspected
+    | Converted
+    | JobFailed
+    | JobCancelled
+)
+Message: TypeAlias = Job | Command | Event
 
 JOBS: tuple[type, ...] = (Train, RenderViews, ExtractMesh, Evaluate, Inspect, Convert)
 COMMANDS: tuple[type, ...] = (Cancel, Shutdown)
 EVENTS: tuple[type, ...] = (
-    WorkerReady, Progress, Warned, Trained, ViewsReady, MeshReady, Evaluated, Inspected, Converted,
-    JobFailed, JobCancelled,
+    WorkerReady,
+    Progress,
+    Warned,
+    Trained,
+    ViewsReady,
+    MeshReady,
+    Evaluated,
+    Inspected,
+    Converted,
+    JobFailed,
+    JobCancelled,
 )
 FINAL_EVENTS: tuple[type, ...] = (
-    Trained, ViewsReady, MeshReady, Evaluated, Inspected, Converted, JobFailed, JobCancelled,
+    Trained,
+    ViewsReady,
+    MeshReady,
+    Evaluated,
+    Inspected,
+    Converted,
+    JobFailed,
+    JobCancelled,
 )
 """After one of these nothing more is said about its job."""

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one entry to every job.
+
+Each job is a module of this folder with a function `run(job) -> Iterator[Event]`: a generator that
+yields `Progress` and `Warned`, and last of all the event that answers the job. It raises `JobError`
+for whatever the user can put right. Closing the generator cancels the job.
+"""
+
+import errno
+import logging
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+from ..protocol.errors import JobError
+from ..protocol.messages import (
+    Convert,
+    Evaluate,
+    Event,
+    ExtractMesh,
+    Inspect,
+    Job,
+    JobFailed,
+    RenderViews,
+    Train,
+)
+
+logger = logging.getLogger(__name__)
+
+JOB_MODULES: dict[type, str] = {
+    Train: "train",
+    RenderViews: "render_views",
+    ExtractMesh: "extract_mesh",
+    Evaluate: "evaluate",
+    Inspect: "inspect",
+    Convert: "convert",
+}
+
+
+def start(job: Job) -> Iterator[Event]:
+    """The events of a job as they come, ending with the one that answers it.
+
+    Raises:
+        JobError: for whatever the user can put right.
+    """
+    if type(job) not in JOB_MODULES:
+        raise ValueError(f"expected a job, got {type(job).__name__}")
+    module = import_module(f".{JOB_MODULES[type(job)]}", package=__package__)
+    yield from module.run(job)
+
+
+def run(job: Job) -> Iterator[Event]:
+    """Like `start`, but never raises: whatever goes wrong ends with `JobFailed`.
+
+    What the user cannot put right is logged with its traceback, here and in the run's `log.txt`.
+    """
+    try:
+        yield from start(job)
+    except Exception as error:
+        explained = explain(error)
+        if not isinstance(error, JobError):
+            logger.exception("job %s failed", job.job_id)
+        yield JobFailed(job_id=job.job_id, message=explained.message, remedy=explained.remedy)
+
+
+def explain(error: Exception) -> JobError:
+    """What went wrong, in a sentence for the user, and what to do about it."""
+    if isinstance(error, JobError):
+        return error
+    text = str(error)
+    if isinstance(error, OSError) and error.filename:
+        where = f" ({Path(str(error.filename))})"
+    else:
+        where = ""
+    number = error.errno if isinstance(error, OSError) else None
+    if number in (errno.ENOSPC, errno.EDQUOT) or "os error 28" in text:
+        return JobError(f"The disk is full{where}.", "Free some space, then start the job again.")
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return JobError(f"No permission to read or write{where}.", "Choose another folder.")
+    if _is_out_of_memory(error):
+        return JobError(
+            "There is not enough memory for this job.",
+            "Use smaller images, a lower preset or a coarser resolution, or close other programs.",
+        )
+    if number is not None:
+        return JobError(f"{error.strerror}{where}.", "Check the file and start the job again.")
+    return JobError(
+        f"An unforeseen {type(error).__name__} stopped the job: {text or 'no details'}.",
+        "The full report is in the log; please send it to the developers.",
+    )
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    text = str(error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or (
+            isinstance(error, RuntimeError)
+            and ("out of memory" in text or "not enough memory" in text)
+        )
+        or (isinstance(error, RuntimeError) and "can't allocate memory" in text)
+    )

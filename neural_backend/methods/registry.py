@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The methods there are, by name. Adding one is a line here; each is imported when first used."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import torch
+
+from ..protocol.errors import JobError
+from .base import Method
+from .configuration import apply_settings, config_from_dict, config_to_dict
+
+METHODS: dict[str, str] = {
+    "voxel_grid": ".voxel_grid:VoxelGrid",
+    "instant_ngp": ".instant_ngp:InstantNGP",
+    "nerf": ".nerf:NeRF",
+}
+"""Name to `module:Class`. The module also has `PRESETS`: draft, standard and final."""
+
+
+AUTO_ON_CPU = {"bounded": "voxel_grid", "unbounded": "voxel_grid"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodRecipe:
+    """Everything that a method is built from, as JSON values; saved beside what it learned."""
+
+    method: str
+    config: dict[str, Any]
+    bounds: tuple[tuple[float, ...], ...]
+    unbounded: bool
+    num_views: int
+
+
+def resolve_method(method: str, device: torch.device, unbounded: bool) -> str:
+    """The name of the method that `auto` stands for, or `method` itself.
+
+    Raises:
+        JobError: where there is no such method.
+    """
+    if method == "auto":
+        if device.type == "cuda":
+            return "instant_ngp"
+        return AUTO_ON_CPU["unbounded" if unbounded else "bounded"]
+    if method not in METHODS:
+        raise JobError(
+            f"There is no method {method!r}.", f"The methods are auto, {', '.join(METHODS)}."
+        )
+    return method
+
+
+def method_config(method: str, preset: str, settings: tuple[str, ...] = ()) -> Any:
+    """The configuration of a quality preset, with changes written as `name=value`.
+
+    Raises:
+        JobError: where there is no such preset or setting.
+    """
+    presets = _module(method).PRESETS
+    if preset not in presets:
+        raise JobError(
+            f"{method} has no preset {preset!r}.", f"Its presets are {', '.join(presets)}."
+        )
+    return apply_settings(presets[preset], settings)
+
+
+def make_recipe(
+    method: str, config: Any, bounds: Any, unbounded: bool, num_views: int
+) -> MethodRecipe:
+    """What `build_method` needs; `bounds` is a (2, 3) array in scene units."""
+    corners = tuple(tuple(float(value) for value in corner) for corner in bounds)
+    return MethodRecipe(
+        method=method,
+        config=config_to_dict(config),
+        bounds=corners,
+        unbounded=bool(unbounded),
+        num_views=num_views,
+    )
+
+
+def build_method(recipe: MethodRecipe, device: torch.device) -> Method:
+    """An untrained method. Raises JobError where the recipe is of another version's method."""
+    if recipe.method not in METHODS:
+        raise JobError(f"There is no method {recipe.method!r}.", "Update Neural Fields.")
+    module, class_name = _module(recipe.method), METHODS[recipe.method].partition(":")[2]
+    config = config_from_dict(type(module.PRESETS["standard"]), recipe.config)
+    return getattr(module, class_name)(
+        config,
+        bounds=torch.tensor(recipe.bounds, dtype=torch.float32),
+        unbounded=recipe.unbounded,
+        num_views=recipe.num_views,
+        device=device,
+    )
+
+
+def _module(method: str) -> Any:
+    return import_module(METHODS[method].partition(":")[0], package=__package__)
