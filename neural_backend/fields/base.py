@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What fields promise: functions of points, which anything may query."""
+
+from typing import Any, Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+class RadianceField(Protocol):
+    """Density and color at points in space.
+
+    `condition` is whatever else they depend on (a time, a code), None for a field without.
+    """
+
+    bounds: Float[Tensor, "2 3"]
+    """Box, in scene units, of what the field describes."""
+
+    def density(
+        self,
+        points: Float[Tensor, "*batch 3"],
+        condition: Any = None,
+    ) -> Float[Tensor, "*batch"]:
+        """Density per scene unit at world positions."""
+
+    def __call__(
+        self,
+        points: Float[Tensor, "*batch 3"],
+        directions: Float[Tensor, "*#batch 3"],
+        condition: Any = None,
+    ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch 3"]]:
+        """Density, and the color in [0, 1] seen along unit `directions`."""
