@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every reader of captures ends with: checks its findings and makes a `Capture` of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..geometry.normalization import estimate_bounds
+from ..protocol.errors import JobError
+from .capture import Capture, View
+from .picture_files import any_transparent, picture_size
+from .poses import stand_at_one_point
+
+
+@dataclass
+class Findings:
+    """What a file of cameras says, before it is checked against the pictures.
+
+    The views' intrinsics are the file's. `points` are (num, 3) surface points, `depths` the nearest and farthest
+    distances that were seen, both None where the file has none. `has_splits` says that the views' splits come from the
+    file.
+    """
+
+    source: Path
+    views: list[View]
+    warnings: list[str] = field(default_factory=list)
+    bounds: NDArray[np.float64] | None = None
+    unbounded: bool | None = None
+    mask_role: Literal["object", "ignore"] = "object"
+    points: NDArray[np.float64] | None = None
+    depths: tuple[float, float] | None = None
+    has_splits: bool = False
+
+
+def assemble(findings: Findings, hold_out: int) -> Capture:
+    """Keeps the views whose pictures are there and fit their cameras, and completes what the file left open.
+
+    Raises:
+        JobError: where no view is left, or the cameras cannot show any depth.
+    """
+    source, warnings = findings.source, findings.warnings
+    if not findings.views:
+        raise JobError(f"{source} has no cameras.", "Choose a capture whose cameras were solved.")
+    views = _pictured(findings.views, source, warnings)
+    views = _with_fitted_lenses(views, source, warnings)
+    views = normalize_times(views, source, warnings)
+    positions = np.array([view.camera_to_world[:3, 3] for view in views])
+    if stand_at_one_point(positions):
+        raise JobError(
+            f"{source}: all {len(views)} cameras stand at one point, so they show no depth.",
+            "Take the pictures from different places; if they were, solve the cameras again.",
+        )
+    if not findings.has_splits:
+        views = hold_out_views(views, hold_out)
+    has_masks = findings.mask_role == "object" and any(view.mask is not None for view in views)
+    has_alpha = has_masks or any_transparent(views)
+    bounds = findings.bounds
+    if bounds is None:
+        bounds = estimate_bounds(
+            np.array([view.camera_to_world for view in views]),
+            [view.intrinsics for view in views],
+            points=findings.points,
+            depths=findings.depths,
+            has_alpha=has_alpha,
+        )
+    return Capture(
+        source=source,
+        views=tuple(views),
+        bounds=bounds,
+        unbounded=not has_alpha if findings.unbounded is None else findings.unbounded,
+        mask_role=findings.mask_role,
+        warnings=tuple(warnings),
+    )
+
+
+def hold_out_views(views: Sequence[View], every: int) -> list[View]:
+    """Every Nth training view, in the order of names, becomes a test view; none where there are fewer than N."""
+    training = sorted((view for view in views if view.split == "train"), key=lambda view: view.name)
+    if every <= 0 or len(training) < every or any(view.split == "test" for view in views):
+        return list(views)
+    held_out = {view.name for view in training[::every]}
+    return [
+        replace(view, split="test") if view.name in held_out and view.split == "train" else view
+        for view in views
+    ]
+
+
+def normalize_times(views: Sequence[View], source: Path, warnings: list[str]) -> list[View]:
+    """Brings the views' times into [0, 1] where they are not.
+
+    Raises:
+        JobError: where some views have a time and others have none.
+    """
+    timeless = [view.name for view in views if view.time is None]
+    if len(timeless) == len(views):
+        return list(views)
+    if timeless:
+        raise JobError(
+            f"{source}: {named(timeless)} without a time, while the others have one.",
+            "Give every frame a time, or none.",
+        )
+    times = np.array([view.time for view in views], dtype=np.float64)
+    if times.min() >= 0 and times.max() <= 1:
+        return list(views)
+    first, length = float(times.min()), float(np.ptp(times))
+    warnings.append(f"The times {first:g} to {first + length:g} were mapped to 0 to 1.")
+    return [
+        replace(view, time=(view.time - first) / length if length > 0 else 0.0)  # type: ignore[operator]
+        for view in views
+    ]
+
+
+def named(names: Sequence[str]) -> str:
+    """How many, and which: 'views a, b and 3 more are'."""
+    shown = ", ".join(names[:3])
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{'view' if len(names) == 1 else f'{len(names)} views:'} {shown}{more}"
+
+
+def _pictured(views: Sequence[View], source: Path, warnings: list[str]) -> list[View]:
+    kept = [view for view in views if view.image is not None]
+    missing = [view.name for view in views if view.image is None]
+    if not kept:
+        raise JobError(
+            f"{source}: none of its {len(views)} pictures is there (the first is {missing[0]}).",
+            "Put the pictures beside the file, in the folders that it names.",
+        )
+    if missing:
+        warnings.append(f"Left out, as the picture is missing: {named(missing)}.")
+    return kept
+
+
+def _with_fitted_lenses(views: Sequence[View], source: Path, warnings: list[str]) -> list[View]:
+    fitted, unreadable, misfits, resized = [], [], [], []
+    for view in views:
+        assert view.image is not None
+        size, lens = picture_size(view.image), view.intrinsics
+        if size is None:
+            unreadable.append(view.name)
+        elif size == (lens.width, lens.height):
+            fitted.append(view)
+        elif _is_rescale(size, (lens.width, lens.height)):
+            fitted.append(replace(view, intrinsics=lens.resized(*size)))
+            resized.append(f"{lens.width}×{lens.height} to {size[0]}×{size[1]}")
+        else:
+            misfits.append(
+                f"{view.name} ({size[0]}×{size[1]}, its camera {lens.width}×{lens.height})"
+            )
+    if unreadable:
+        warnings.append(f"Left out, as the picture cannot be read: {named(unreadable)}.")
+    if misfits:
+        warnings.append(f"Left out, as the picture has another shape: {named(misfits)}.")
+    for change in dict.fromkeys(resized):
+        warnings.append(f"Cameras were scaled from {change}, the size of the pictures.")
+    if not fitted and misfits:
+        raise JobError(
+            f"{source}: no picture has the shape of its camera: {named(misfits)}.",
+            "Use the pictures the cameras were solved for, uncropped; scaled ones are fine.",
+        )
+    if not fitted:
+        raise JobError(
+            f"{source}: none of the {len(views)} pictures can be read: {named(unreadable)}.",
+            "Save them again as PNG or JPEG.",
+        )
+    return fitted
+
+
+def _is_rescale(size: tuple[int, int], original: tuple[int, int]) -> bool:
+    """Whether one size is the other scaled, each side rounded by up to a pixel of the smaller one."""
+    (width, height), (original_width, original_height) = size, original
+    difference = abs(width * original_height - height * original_width)
+    return difference <= max(width + height, original_width + original_height)
