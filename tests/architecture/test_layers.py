@@ -18,7 +18,7 @@ ROWS = (
     {"training"},
     {"methods"},
     {"jobs"},
-    {"worker", "cli", "__main__", "__init__"},
+    {"worker", "cli", "api", "__main__", "__init__"},
 )
 ROW_OF = {folder: row for row, folders in enumerate(ROWS) for folder in folders}
 BLENDER = {"bpy", "bmesh", "mathutils", "gpu", "blf", "bl_ext", "addon_utils", "bpy_extras"}

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The demo's way from a scene or photos to demo.blend, report.png and a table of figures."""
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from . import report
+from .blender import Addon, call, install
+from .console import Terminal
+from .folders import DemoError, Folders
+from .quality import DRAFT, FULL, Quality
+
+
+@dataclass
+class Results:
+    """What the stages found out, for the table and the report."""
+
+    title: str
+    trained: dict[str, Any] = field(default_factory=dict)
+    psnr: float = 0.0
+    ssim: float = 0.0
+    num_held_out: int = 0
+    mesh_figures: list[tuple[str, str]] = field(default_factory=list)
+    views: list[report.Panel] = field(default_factory=list)
+    mesh: list[report.Panel] = field(default_factory=list)
+
+
+def run(
+    output: Path, photos: Path | None, device: str, draft: bool, readme_picture: Path | None
+) -> int:
+    """Returns the exit status: 0 done, 1 where a stage failed, 130 where the user stopped it."""
+    try:
+        folders = Folders.fresh(output)
+    except DemoError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    terminal = Terminal(folders.log)
+    addon: Addon | None = None
+    try:
+        with terminal.stage("Install the extension"):
+            addon = install(folders)
+        demo = Demo(folders, terminal, addon, DRAFT if draft else FULL, device)
+        demo.from_scene() if photos is None else demo.from_photos(photos)
+        if readme_picture is not None:
+            readme_picture.parent.mkdir(parents=True, exist_ok=True)
+            readme_picture.write_bytes(folders.report.read_bytes())
+            terminal.say(f"Wrote {readme_picture}")
+    except DemoError as error:
+        terminal.say(f"\nThe demo stopped: {error}\nWhat Blender printed is in {folders.log}")
+        return 1
+    except KeyboardInterrupt:
+        terminal.say("\nStopped. The next demo starts anew.")
+        return 130
+    finally:
+        if addon is not None:
+            addon.session.stop()
+        terminal.close()
+    return 0
+
+
+class Demo:
+    """The stages, in the order in which they run."""
+
+    def __init__(
+        self, folders: Folders, terminal: Terminal, addon: Addon, quality: Quality, device: str
+    ) -> None:
+        import bpy
+
+        self.folders, self.terminal, self.addon = folders, terminal, addon
+        self.quality, self.device = quality, device
+        self.scene = bpy.context.scene
+        folders.stills.mkdir()
+        # Saved first: results are linked by paths relative to the file.
+        bpy.ops.wm.save_as_mainfile(filepath=str(folders.blend))
+
+    def from_scene(self) -> None:
+        from . import geometry, scene_demo
+
+        results = Results("A still life, learned from its pictures")
+        quality, scene = self.quality, self.scene
+        frame = (scene.frame_start + quality.frames) // 2
+        with self.terminal.stage("Build the scene"):
+            real_surface = scene_demo.prepare(scene, quality)
+            scene_demo.render_still(scene, self.folders, quality, frame)
+        with self.terminal.stage(f"Render {quality.cameras} pictures") as stage:
+            eyes = scene_demo.capture(scene, self.folders, quality, stage)
+        self.learn(self.folders.capture, results, image_width=0)
+        mesh = self.extract_mesh(results)
+        self.render_views()
+        with self.terminal.stage("Compare with the scene"):
+            found = geometry.compare(real_surface, geometry.surface_of([mesh]), eyes)
+            within = f"within {100 * geometry.THRESHOLD:g} % of the diagonal"
+            results.mesh_figures = [
+                ("Chamfer distance", f"{found.chamfer_percent:.2f} % of the diagonal"),
+                ("F-score", f"{100 * found.f_score:.1f} % {within}"),
+            ]
+        truth = Image.open(self.folders.stills / "truth.png").convert("RGBA")
+        seen = Image.open(self.folders.views / f"view_{frame:04d}.png").convert("RGBA")
+        results.views = compared(truth, seen, "Ground truth · Cycles", "Novel view · the field")
+        scene_demo.put_away_originals(self.scene.view_layers[0])
+        self.finish(results, mesh)
+
+    def from_photos(self, photos: Path) -> None:
+        from . import photos_demo
+
+        results = Results(f"{photos.resolve().name}, learned from photos")
+        with self.terminal.stage("Import the cameras"):
+            photos_demo.prepare(self.scene, photos, self.quality)
+        self.learn(photos.absolute(), results, image_width=self.quality.photo_width)
+        mesh = self.extract_mesh(results)
+        self.render_views()
+        self.finish(results, mesh)
+
+    def learn(self, capture: Path, results: Results, image_width: int) -> None:
+        """Trains and measures on the held-out cameras."""
+        import bpy
+
+        messages, run_folder = self.addon.messages, str(self.folders.run)
+        with self.terminal.stage("Train the field") as stage, self.addon.followed_by(stage):
+            call(
+                bpy.ops.neural_fields.train,
+                capture=str(capture),
+                run=run_folder,
+                preset=self.quality.preset,
+                seconds=self.quality.seconds,
+                image_width=image_width,
+                device=self.device,
+            )
+        results.trained = json.loads((self.folders.run / "run.json").read_text(encoding="utf-8"))
+        with self.terminal.stage("Measure held-out views") as stage, self.addon.followed_by(stage):
+            job = messages.Evaluate(
+                job_id=self.addon.session.new_job_id(), run=run_folder, device=self.device
+            )
+            answer = self.addon.run_job(job, "Measuring")
+        results.psnr, results.ssim = answer.psnr, answer.ssim
+        results.num_held_out = answer.num_views
+
+    def extract_mesh(self, results: Results) -> Any:
+        """The mesh object that the add-on made."""
+        import bpy
+
+        before = set(bpy.data.objects)
+        with self.terminal.stage("Extract the mesh") as stage, self.addon.followed_by(stage):
+            call(
+                bpy.ops.neural_fields.extract_mesh,
+                resolution=self.quality.mesh_resolution,
+                device=self.device,
+            )
+        made = [item for item in set(bpy.data.objects) - before if item.type == "MESH"]
+        if len(made) != 1:
+            raise DemoError(f"extract_mesh left {len(made)} new meshes in the scene, not one.")
+        mesh = made[0]
+        size = f"{len(mesh.data.vertices):,} vertices, {len(mesh.data.polygons):,} faces"
+        results.mesh_figures = [("Mesh", size), *results.mesh_figures]
+        return mesh
+
+    def render_views(self) -> None:
+        import bpy
+
+        title = f"Render {self.quality.frames} novel views"
+        with self.terminal.stage(title) as stage, self.addon.followed_by(stage):
+            call(
+                bpy.ops.neural_fields.render_views,
+                output=str(self.folders.views),
+                device=self.device,
+            )
+
+    def finish(self, results: Results, mesh: Any) -> None:
+        import bpy
+
+        from .sheet import mesh_from_three_sides
+
+        with self.terminal.stage("Save and draw the report"):
+            pictures = mesh_from_three_sides(
+                mesh, self.folders.stills, report.PANEL, self.quality.sheet_samples
+            )
+            results.mesh = [report.Panel(picture, f"Mesh · {side}") for side, picture in pictures]
+            self.scene.frame_set(self.scene.frame_start)
+            bpy.ops.wm.save_as_mainfile(filepath=str(self.folders.blend))
+            report.draw(self.report_of(results), self.folders.report)
+        self.terminal.table("Results", self.figures(results))
+        for path in (self.folders.blend, self.folders.report):
+            self.terminal.say(f"Wrote {path}")
+
+    def report_of(self, results: Results) -> report.Report:
+        trained = results.trained
+        subtitle = (
+            f"{trained['method']} · {trained['preset']} preset · {trained['device']} · "
+            f"{trained['seconds']:.0f} s of training, {trained['steps']:,} steps"
+        )
+        lines = (self.folders.run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        measured = [line for line in map(json.loads, lines) if line.get("psnr") is not None]
+        curve = report.Curve(
+            [line["seconds"] for line in measured], [line["psnr"] for line in measured]
+        )
+        return report.Report(
+            results.title, subtitle, results.views, results.mesh, curve, self.figures(results)
+        )
+
+    def figures(self, results: Results) -> list[tuple[str, str]]:
+        seconds = [(name, f"{value:.1f} s") for name, value in self.terminal.seconds.items()]
+        total = sum(self.terminal.seconds.values())
+        return [
+            ("PSNR", f"{results.psnr:.2f} dB"),
+            ("SSIM", f"{results.ssim:.4f}"),
+            ("Held-out cameras", str(results.num_held_out)),
+            *results.mesh_figures,
+            *seconds,
+            ("All together", f"{total:.1f} s"),
+        ]
+
+
+def compared(
+    truth: Image.Image, seen: Image.Image, truth_caption: str, seen_caption: str
+) -> list[report.Panel]:
+    """The report's first row."""
+    seen = seen.resize(truth.size, Image.Resampling.LANCZOS) if seen.size != truth.size else seen
+    psnr = report.psnr_between(truth, seen)
+    error = np.abs(report.on_white(truth) - report.on_white(seen)).mean()
+    return [
+        report.Panel(truth, truth_caption, f"{truth.width} x {truth.height}"),
+        report.Panel(seen, seen_caption, f"{psnr:.1f} dB"),
+        report.Panel(report.error_picture(truth, seen), "Error", f"mean {error:.3f}"),
+    ]

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How much work the demo does: the full one, and the draft that the tests run."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """Sizes in pixels, times in seconds; `seconds` of 0 leaves the training to its preset."""
+
+    cameras: int
+    capture_px: int
+    view_px: int
+    samples: int
+    still_samples: int
+    frames: int
+    preset: str
+    seconds: float
+    mesh_resolution: int
+    sheet_samples: int
+    photo_width: int
+
+
+FULL = Quality(
+    cameras=100,
+    capture_px=256,
+    view_px=400,
+    samples=16,
+    still_samples=96,
+    frames=72,
+    preset="standard",
+    seconds=90.0,
+    mesh_resolution=256,
+    sheet_samples=32,
+    photo_width=240,
+)
+DRAFT = Quality(
+    cameras=24,
+    capture_px=96,
+    view_px=128,
+    samples=4,
+    still_samples=8,
+    frames=6,
+    preset="draft",
+    seconds=5.0,
+    mesh_resolution=80,
+    sheet_samples=4,
+    photo_width=90,
+)
