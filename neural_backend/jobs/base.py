@@ -6,9 +6,11 @@ yields `Progress` and `Warned`, and last of all the event that answers the job. 
 for whatever the user can put right. Closing the generator cancels the job.
 """
 
+import contextlib
 import errno
 import logging
-from collections.abc import Iterator
+import traceback
+from collections.abc import Generator, Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -37,7 +39,7 @@ JOB_MODULES: dict[type, str] = {
 }
 
 
-def start(job: Job) -> Iterator[Event]:
+def start(job: Job) -> Generator[Event, None, None]:
     """The events of a job as they come, ending with the one that answers it.
 
     Raises:
@@ -54,13 +56,33 @@ def run(job: Job) -> Iterator[Event]:
 
     What the user cannot put right is logged with its traceback, here and in the run's `log.txt`.
     """
+    events = start(job)
     try:
-        yield from start(job)
+        # Not `yield from`: what fails while the job is being closed is for the one who closes it.
+        for event in events:  # noqa: UP028
+            yield event
+    except GeneratorExit:
+        events.close()
+        raise
     except Exception as error:
-        explained = explain(error)
-        if not isinstance(error, JobError):
-            logger.exception("job %s failed", job.job_id)
-        yield JobFailed(job_id=job.job_id, message=explained.message, remedy=explained.remedy)
+        yield failed(job, error)
+
+
+def failed(job: Job, error: Exception) -> JobFailed:
+    """The event that says what stopped a job; the details go to the logs."""
+    explained = explain(error)
+    report = str(explained)
+    if not isinstance(error, JobError):
+        report += "\n" + "".join(traceback.format_exception(error))
+        logger.error("job %s failed: %s", job.job_id, report)
+    record = Path(getattr(job, "run", "")).expanduser() / "run.json"
+    if record.is_file():
+        with (
+            contextlib.suppress(OSError),
+            record.with_name("log.txt").open("a", encoding="utf-8") as log,
+        ):
+            log.write(f"{job.type} failed: {report}\n")
+    return JobFailed(job_id=job.job_id, message=explained.message, remedy=explained.remedy)
 
 
 def explain(error: Exception) -> JobError:

@@ -28,6 +28,8 @@ class RunRecord:
     seed: int = 0
     image_width: int = 0
     hold_out: int = 8
+    budget_steps: int = 0
+    budget_seconds: float = 0.0
     steps: int = 0
     seconds: float = 0.0
     psnr: float | None = None
@@ -42,18 +44,19 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: str | Path) -> "RunFolder":
-        """A new run in an empty or absent folder.
+        """A new run in an empty or absent folder, or in place of one that had learned nothing yet.
 
         Raises:
             JobError: where the folder holds something, or cannot be written.
         """
         run = cls(Path(path).expanduser().absolute())
         if run.record_file.exists():
-            raise JobError(
-                f"There is already a training in {run.path}.",
-                "Resume it, or choose another run folder.",
-            )
-        if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
+            if (run.checkpoints / "last.json").exists():
+                raise JobError(
+                    f"There is already a training in {run.path}.",
+                    "Resume it, or choose another run folder.",
+                )
+        elif run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
             raise JobError(
                 f"{run.path} is not empty and is no run.", "Choose an empty or new folder."
             )

@@ -3,17 +3,12 @@
 
 import types
 from collections.abc import Iterable
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ..protocol.errors import JobError
 
 Config = TypeVar("Config")
-
-
-def config_to_dict(config: Any) -> dict[str, Any]:
-    """JSON values; tuples become lists when written."""
-    return asdict(config)
 
 
 def config_from_dict(kind: type[Config], values: dict[str, Any]) -> Config:

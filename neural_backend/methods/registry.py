@@ -9,7 +9,7 @@ import torch
 
 from ..protocol.errors import JobError
 from .base import Method
-from .configuration import apply_settings, config_from_dict, config_to_dict
+from .configuration import apply_settings, config_from_dict
 
 METHODS: dict[str, str] = {
     "voxel_grid": ".voxel_grid:VoxelGrid",
@@ -62,20 +62,6 @@ def method_config(method: str, preset: str, settings: tuple[str, ...] = ()) -> A
             f"{method} has no preset {preset!r}.", f"Its presets are {', '.join(presets)}."
         )
     return apply_settings(presets[preset], settings)
-
-
-def make_recipe(
-    method: str, config: Any, bounds: Any, unbounded: bool, num_views: int
-) -> MethodRecipe:
-    """What `build_method` needs; `bounds` is a (2, 3) array in scene units."""
-    corners = tuple(tuple(float(value) for value in corner) for corner in bounds)
-    return MethodRecipe(
-        method=method,
-        config=config_to_dict(config),
-        bounds=corners,
-        unbounded=bool(unbounded),
-        num_views=num_views,
-    )
 
 
 def build_method(recipe: MethodRecipe, device: torch.device) -> Method:

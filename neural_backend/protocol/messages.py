@@ -32,6 +32,7 @@ class Train:
     resume: Annotated[bool, "go on from the run folder's last checkpoint"] = False
     checkpoint_seconds: Annotated[float, "seconds between checkpoints"] = 30.0
     preview_seconds: Annotated[float, "seconds between preview pictures; 0 for none"] = 0.0
+    evaluations: Annotated[int, "times that the held-out PSNR is measured on the way"] = 0
     settings: Annotated[
         tuple[str, ...], "changes to the method's configuration, as name=value"
     ] = ()
@@ -127,7 +128,7 @@ class Cancel:
 
 @dataclass(frozen=True, kw_only=True)
 class Shutdown:
-    """End the worker once the running job has stopped."""
+    """End the worker after the running job; jobs that wait are cancelled."""
 
     type: ClassVar[str] = "shutdown"
 

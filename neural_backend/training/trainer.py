@@ -4,7 +4,7 @@
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -27,7 +27,7 @@ class TrainingProgress:
 
 
 class Trainable(Protocol):
-    """What the loop needs of a method; it may have `warm_up()` too, called before the clock runs."""
+    """What the loop needs of a method; it may have `warm_up()`, called before the clock runs."""
 
     def prepare(self, batches: Any) -> None: ...
 
@@ -94,9 +94,9 @@ def train(
     batches: Any,
     config: TrainerConfig,
     save: Callable[[SavedProgress], None],
-    measure: Callable[[], float] | None = None,
+    measure: Callable[[], float | None] | None = None,
     resume: SavedProgress | None = None,
-) -> Iterator[TrainingReport]:
+) -> Generator[TrainingReport, None, None]:
     """Trains `method` until the budget is spent, and saves it.
 
     The clock stands still while the caller holds a report. Closing the iterator saves what was
@@ -125,7 +125,7 @@ class _Training:
         batches: Any,
         config: TrainerConfig,
         save: Callable[[SavedProgress], None],
-        measure: Callable[[], float] | None,
+        measure: Callable[[], float | None] | None,
         resume: SavedProgress | None,
     ) -> None:
         self.method, self.batches, self.config = method, batches, config

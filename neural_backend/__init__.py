@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Neural Fields' backend: learns continuous fields from pictures, without Blender.
+
+    import neural_backend as nf
+
+    nf.train("captures/lego", "runs/lego", preset="draft")
+    nf.render_views("runs/lego")
+    nf.extract_mesh("runs/lego", resolution=256)
+
+What is listed in `__all__` is explained in `neural_backend.api`; importing this package alone loads
+neither torch nor anything else.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "JobError",
+    "__version__",
+    "evaluate",
+    "extract_mesh",
+    "load_capture",
+    "load_run",
+    "render_views",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "JobError":
+        return import_module(".protocol.errors", __name__).JobError
+    if name in __all__:
+        return getattr(import_module(".api", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

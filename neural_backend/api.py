@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Python interface: what the command line does, as functions.
+
+Every function blocks until its job is done, tells `on_event` how far it is, and raises `JobError`,
+whose text says what to do, where the job cannot be done. Options mean what they mean on the command
+line (`neural-fields train --help`) and in `neural_backend.protocol.messages`.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from .datasets.capture import Capture
+from .datasets.loading import load_capture
+from .jobs import start
+from .jobs.devices import choose_device
+from .jobs.run_folder import RunFolder
+from .jobs.train import run as run_training
+from .jobs.trained_method import load_method
+from .methods.base import Method
+from .protocol.messages import (
+    Evaluate,
+    Evaluated,
+    Event,
+    ExtractMesh,
+    MeshReady,
+    RenderViews,
+    Train,
+    Trained,
+    ViewsReady,
+)
+
+__all__ = ["evaluate", "extract_mesh", "load_capture", "load_run", "render_views", "train"]
+
+OnEvent = Callable[[Event], None]
+
+
+def train(
+    capture: str | Path | Capture,
+    run: str | Path,
+    *,
+    method: str = "auto",
+    preset: str = "standard",
+    device: str = "auto",
+    steps: int = 0,
+    seconds: float = 0.0,
+    seed: int = 0,
+    image_width: int = 0,
+    hold_out: int = 8,
+    resume: bool = False,
+    checkpoint_seconds: float = 30.0,
+    preview_seconds: float = 0.0,
+    evaluations: int = 0,
+    settings: Iterable[str] = (),
+    on_event: OnEvent | None = None,
+) -> Trained:
+    """Learns a field from a capture, or from the path of one, into the folder `run`."""
+    given = capture if isinstance(capture, Capture) else None
+    job = Train(
+        capture=str(given.source if given else capture),
+        run=str(run),
+        method=method,
+        preset=preset,
+        device=device,
+        steps=steps,
+        seconds=seconds,
+        seed=seed,
+        image_width=image_width,
+        hold_out=hold_out,
+        resume=resume,
+        checkpoint_seconds=checkpoint_seconds,
+        preview_seconds=preview_seconds,
+        evaluations=evaluations,
+        settings=tuple(settings),
+    )
+    return _answer(run_training(job, given), on_event)
+
+
+def load_run(run: str | Path, device: str = "auto") -> Method:
+    """What a training has learned: `render_rays`, `density` and `color` in scene units."""
+    return load_method(RunFolder.open(run), choose_device(device))
+
+
+def render_views(
+    run: str | Path,
+    *,
+    cameras: str | Path = "",
+    output: str | Path = "",
+    format: str = "png",
+    bits: int = 8,
+    depth: bool = False,
+    normals: bool = False,
+    background: str = "transparent",
+    video: bool = False,
+    fps: float = 24.0,
+    overwrite: bool = False,
+    device: str = "auto",
+    on_event: OnEvent | None = None,
+) -> ViewsReady:
+    """Renders a trained field through `cameras`, or through the held-out ones."""
+    job = RenderViews(
+        run=str(run),
+        cameras=str(cameras),
+        output=str(output),
+        format=format,
+        bits=bits,
+        depth=depth,
+        normals=normals,
+        background=background,
+        video=video,
+        fps=fps,
+        overwrite=overwrite,
+        device=device,
+    )
+    return _answer(start(job), on_event)
+
+
+def extract_mesh(
+    run: str | Path,
+    *,
+    output: str | Path = "",
+    resolution: int = 256,
+    level: float = 0.0,
+    crop_min: Iterable[float] = (),
+    crop_max: Iterable[float] = (),
+    keep_components: float = 0.02,
+    colors: bool = True,
+    device: str = "auto",
+    on_event: OnEvent | None = None,
+) -> MeshReady:
+    """Writes the surface of a trained field."""
+    job = ExtractMesh(
+        run=str(run),
+        output=str(output),
+        resolution=resolution,
+        level=level,
+        crop_min=tuple(crop_min),
+        crop_max=tuple(crop_max),
+        keep_components=keep_components,
+        colors=colors,
+        device=device,
+    )
+    return _answer(start(job), on_event)
+
+
+def evaluate(
+    run: str | Path,
+    *,
+    split: str = "test",
+    output: str | Path = "",
+    images: bool = True,
+    device: str = "auto",
+    on_event: OnEvent | None = None,
+) -> Evaluated:
+    """Compares rendered views with held-out pictures."""
+    job = Evaluate(run=str(run), split=split, output=str(output), images=images, device=device)
+    return _answer(start(job), on_event)
+
+
+def _answer(events: Iterable[Event], on_event: OnEvent | None) -> Any:
+    last = None
+    for event in events:
+        last = event
+        if on_event is not None:
+            on_event(event)
+    return last

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is measured and shown of a field while it learns."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..datasets.capture import Capture, View
+from ..datasets.images import LoadedViews
+from ..datasets.ray_batches import RayBatches, camera_rays
+from ..geometry.rays import Rays
+from ..methods.base import Method
+from ..training.losses import over_background, pictures_over_background
+
+MAX_VIEWS = 16
+NUM_PIXELS = 1 << 16
+"""Enough for a PSNR that is right to a few hundredths of a decibel, and quick with slow methods."""
+PREVIEW_WIDTH = 256
+
+
+def some_held_out_views(capture: Capture) -> Capture:
+    """Held-out views spread evenly over the test split, or over val where there is none."""
+    held_out = capture.split("test") if capture.split("test").views else capture.split("val")
+    count = len(held_out.views)
+    chosen = np.linspace(0, count - 1, min(count, MAX_VIEWS)).astype(int)
+    return replace(held_out, views=tuple(held_out.views[index] for index in chosen))
+
+
+class HeldOut:
+    """Pixels of held-out views, over white where they are transparent, always the same ones."""
+
+    def __init__(self, loaded: LoadedViews, device: torch.device) -> None:
+        batches = RayBatches(loaded, device)
+        batch = batches.draw(NUM_PIXELS, torch.Generator().manual_seed(0))
+        self._num_views = len(loaded.views)
+        self._views = batch.rays.views
+        # New cameras to the field: it knows no exposure or code of theirs.
+        self._rays = Rays(batch.rays.origins, batch.rays.directions, batch.rays.times)
+        self._white = torch.ones(1, 3, device=device)
+        self._truth = pictures_over_background(batch.rgba, self._white)
+
+    def psnr(self, method: Method) -> float | None:
+        """Decibels, the mean over the views; None where that is no finite number."""
+        seen = over_background(method.render_rays(self._rays), self._white).clamp(0, 1)
+        errors = (seen - self._truth).square().mean(dim=1).double()
+        count = torch.bincount(self._views, minlength=self._num_views)
+        totals = torch.zeros(self._num_views, dtype=torch.float64, device=errors.device)
+        totals.index_add_(0, self._views, errors)
+        means = (totals / count)[count > 0]
+        value = float(-10 * means.log10().mean())
+        return value if math.isfinite(value) else None
+
+
+def write_preview(method: Method, view: View, file: Path) -> None:
+    """A small picture of what the field shows to a camera, as PNG with alpha."""
+    lens = view.intrinsics
+    width = min(PREVIEW_WIDTH, lens.width)
+    lens = lens.resized(width, max(1, round(lens.height * width / lens.width)))
+    rays = camera_rays(lens, view.camera_to_world, view.time, device=method.device)
+    rendered = method.render_rays(rays)
+    alpha = rendered.accumulation[:, None].clamp(0, 1)
+    rgba = torch.cat([rendered.rgb / alpha.clamp_min(1e-6), alpha], dim=1).clamp(0, 1)
+    pixels = (rgba * 255).round().byte().reshape(lens.height, lens.width, 4).cpu().numpy()
+    file.parent.mkdir(exist_ok=True)
+    temporary = file.with_name(f".{file.name}.part")
+    Image.fromarray(pixels).save(temporary, format="PNG")
+    temporary.replace(file)
