@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Cameras around a subject, and the pictures they take."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import bpy
+from bpy.props import StringProperty
+
+from .. import preferences, session
+from ..scene import captures, rigs
+from ..scene.cameras import bounds_of, place, render_size
+from ..scene.errors import SceneError
+from ..scene.images import relative_path
+from ..settings import FORGET, CaptureProperties, RigProperties
+from ..worker.protocol import messages
+from ..worker.silence import only_this_stream
+from ..worker.terminal import ProgressBar
+from .jobs import RefusedError, absolute, choose, reporting
+
+SENSOR_MM = 36.0
+
+
+class NEURALFIELDS_OT_add_camera_rig(RigProperties, bpy.types.Operator):
+    """Put cameras around the selected objects, or around everything where nothing is selected"""
+
+    bl_idname = "neural_fields.add_camera_rig"
+    bl_label = "Add Camera Rig"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if context.scene is None or context.mode != "OBJECT":
+            cls.poll_message_set("Go to Object Mode first")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        scene = context.scene
+        names = (
+            "shape",
+            "count",
+            "distance",
+            "lens",
+            "lowest_angle",
+            "orbit_angle",
+            "turns",
+            "seed",
+        )
+        options = choose(self, scene.neural_fields.rig, *names)
+        depsgraph = context.evaluated_depsgraph_get()
+        selected = frozenset(item.name for item in context.selected_objects)
+        bounds = bounds_of(depsgraph, selected) if selected else None
+        bounds = bounds_of(depsgraph) if bounds is None else bounds
+        if bounds is None:
+            self.report({"ERROR"}, "There is nothing to put cameras around. Add an object first.")
+            return {"CANCELLED"}
+        width, height = render_size(scene.render)
+        narrower = SENSOR_MM / 2 * min(width, height) / max(width, height)
+        framing = rigs.framing_distance(bounds, math.atan(narrower / options["lens"]))
+        distance = options.pop("distance") or framing
+        lens = options.pop("lens")
+        center = (bounds[0] + bounds[1]) / 2
+        data = bpy.data.cameras.new("Capture Rig")
+        data.sensor_width, data.lens = SENSOR_MM, lens
+        data.display_size = 0.05 * distance
+        data.clip_start, data.clip_end = distance / 1000, 10 * distance
+        collection = bpy.data.collections.new("Capture Rig")
+        scene.collection.children.link(collection)
+        for number, direction in enumerate(rigs.rig_directions(rigs.Rig(**options)), start=1):
+            camera = bpy.data.objects.new(f"Rig {number:03d}", data)
+            place(camera, rigs.look_at(center + distance * direction, center))
+            collection.objects.link(camera)
+        scene.neural_fields.rig.collection = collection
+        self.report({"INFO"}, f"{options['count']} cameras stand around the subject")
+        return {"FINISHED"}
+
+
+class NEURALFIELDS_OT_render_capture(CaptureProperties, bpy.types.Operator):
+    """Render the scene through the chosen cameras, for a field to learn from. Esc stops; what is
+    there is kept
+    """
+
+    bl_idname = "neural_fields.render_capture"
+    bl_label = "Render Capture"
+    bl_options = {"REGISTER"}
+
+    collection: StringProperty(
+        name="Collection",
+        description="Collection whose cameras take the pictures; empty for the camera rig's",
+        options=FORGET,
+    )
+
+    _pictures: Iterator[captures.CaptureProgress] | None = None
+    _timer: bpy.types.Timer | None = None
+    _folder: Path
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if context.scene is None or context.mode != "OBJECT":
+            cls.poll_message_set("Go to Object Mode first")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            with reporting(self):
+                pictures = self._begin(context)
+                if bpy.app.background and session.shows_progress():
+                    _show_all(pictures)
+                else:
+                    for _ in pictures:
+                        pass
+        except RefusedError:
+            return {"CANCELLED"}
+        self._end(context)
+        return {"FINISHED"}
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if bpy.app.background:
+            return self.execute(context)
+        try:
+            with reporting(self):
+                self._pictures = self._begin(context)
+        except RefusedError:
+            return {"CANCELLED"}
+        manager = context.window_manager
+        manager.progress_begin(0, 1)
+        self._timer = manager.event_timer_add(0.01, window=context.window)
+        manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """One picture at each tick; it owns the window meanwhile, since undo would pull the scene
+        away.
+        """
+        if event.type == "ESC":
+            self.cancel(context)
+            self.report({"WARNING"}, "The capture was stopped; run it again to go on")
+            return {"CANCELLED"}
+        if event.type != "TIMER" or self._pictures is None:
+            return {"RUNNING_MODAL"}
+        try:
+            with reporting(self):
+                progress = next(self._pictures, None)
+        except RefusedError:
+            self.cancel(context)
+            return {"CANCELLED"}
+        if progress is not None:
+            context.window_manager.progress_update(progress.done / progress.total)
+            context.workspace.status_text_set(
+                f"Capture: {progress.done} of {progress.total} pictures · Esc to stop"
+            )
+            return {"RUNNING_MODAL"}
+        self.cancel(context)
+        self._end(context)
+        return {"FINISHED"}
+
+    def cancel(self, context: bpy.types.Context) -> None:
+        """Gives the scene's settings and the window back."""
+        if self._pictures is not None:
+            self._pictures.close()  # type: ignore[attr-defined]
+            self._pictures = None
+        if self._timer is not None:
+            context.window_manager.event_timer_remove(self._timer)
+            self._timer = None
+            context.window_manager.progress_end()
+            context.workspace.status_text_set(None)
+
+    def _begin(self, context: bpy.types.Context) -> Iterator[captures.CaptureProgress]:
+        scene = context.scene
+        names = (
+            "source",
+            "folder",
+            "frame_step",
+            "moving_scene",
+            "transparent",
+            "hold_out",
+            "overwrite",
+        )
+        options = choose(self, scene.neural_fields.capture, *names)
+        folder = absolute(options.pop("folder"))
+        self._folder = Path(folder) if folder else preferences.new_folder("capture")
+        stations = self._stations(
+            context, options.pop("source"), options.pop("frame_step"), options
+        )
+        for warning in captures.warnings_about(stations, scene):
+            self.report({"WARNING"}, warning)
+        return captures.render_capture(
+            scene, stations, self._folder, captures.CaptureOptions(**options)
+        )
+
+    def _stations(
+        self, context: bpy.types.Context, source: str, step: int, options: dict[str, bool]
+    ) -> list[captures.Station]:
+        scene = context.scene
+        if source == "ANIMATION":
+            return captures.stations_of_animation(scene, step)
+        if source == "COLLECTION":
+            found = bpy.data.collections.get(self.collection) or scene.neural_fields.rig.collection
+            if found is None or (self.collection and found.name != self.collection):
+                raise SceneError(
+                    f"There is no collection {self.collection!r}."
+                    if self.collection
+                    else "There is no camera rig.",
+                    "Add a camera rig, or choose other cameras.",
+                )
+            items = found.all_objects
+        else:
+            items = context.selected_objects if source == "SELECTED" else scene.objects
+        cameras = sorted(
+            (item for item in items if item.type == "CAMERA"), key=lambda item: item.name
+        )
+        return captures.stations_of_cameras(cameras, scene, options["moving_scene"])
+
+    def _end(self, context: bpy.types.Context) -> None:
+        training = context.scene.neural_fields.training
+        training.capture = relative_path(self._folder)
+        self.report({"INFO"}, f"The capture is in {self._folder}")
+
+
+def _show_all(pictures: Iterator[captures.CaptureProgress]) -> None:
+    """Takes all pictures behind a progress bar."""
+    with only_this_stream() as stream:
+        bar = ProgressBar("Render capture", stream)
+        try:
+            for progress in pictures:
+                bar.show(_as_message(progress))
+        finally:
+            bar.close()
+
+
+def _as_message(progress: captures.CaptureProgress) -> messages.Progress:
+    left = progress.total - progress.done
+    each = progress.seconds / progress.rendered if progress.rendered else -1.0
+    return messages.Progress(
+        job_id="",
+        stage="rendering",
+        done=progress.done,
+        total=progress.total,
+        unit="pictures",
+        seconds=progress.seconds,
+        eta_s=left * each if each >= 0 else -1.0,
+    )
+
+
+CLASSES = (NEURALFIELDS_OT_add_camera_rig, NEURALFIELDS_OT_render_capture)
+
+
+def register() -> None:
+    for operator in CLASSES:
+        bpy.utils.register_class(operator)
+
+
+def unregister() -> None:
+    for operator in reversed(CLASSES):
+        bpy.utils.unregister_class(operator)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the operators that hand a job to the worker have in common."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from .. import preferences, session
+from ..scene.errors import SceneError
+from ..worker.protocol import JobError, messages
+
+
+class RefusedError(Exception):
+    """Raised inside an operator after its error was reported, to leave it."""
+
+
+@contextmanager
+def reporting(operator: bpy.types.Operator) -> Iterator[None]:
+    """Shows what the user can put right as the operator's error, a RuntimeError for scripts."""
+    try:
+        yield
+    except (SceneError, JobError) as error:
+        operator.report({"ERROR"}, str(error))
+        raise RefusedError from error
+
+
+def choose(operator: bpy.types.Operator, settings: Any, *names: str) -> dict[str, Any]:
+    """Values of properties: those given to the operator, otherwise those stored in the file."""
+    return {
+        name: getattr(operator if operator.properties.is_property_set(name) else settings, name)
+        for name in names
+    }
+
+
+def device_of(choice: str) -> str:
+    """A job's device, where `choice` may leave it to the preferences."""
+    return preferences.get().device if choice == "preferences" else choice
+
+
+def absolute(path: str) -> str:
+    """A path as the worker needs it: `//` and relative ones resolved, '' left as it is."""
+    return str(Path(bpy.path.abspath(path)).expanduser().absolute()) if path else ""
+
+
+def do(
+    operator: bpy.types.Operator, job: messages.Job, label: str, target: session.Target
+) -> session.JobRecord:
+    """Submits a job; without a window also waits for its end.
+
+    Raises:
+        RefusedError: where the job could not be started, or failed while it was waited for.
+    """
+    with reporting(operator):
+        record = session.submit(job, label, target)
+    if not bpy.app.background:
+        operator.report({"INFO"}, f"{label} has started")
+        return record
+    session.wait(job.job_id)
+    for warning in record.warnings:
+        operator.report({"WARNING"}, warning)
+    if record.problem:
+        operator.report({"ERROR"}, record.problem)
+        raise RefusedError
+    return record
+
+
+def field_of(context: bpy.types.Context) -> bpy.types.Object | None:
+    """The field in question: the active object or what it hangs on, or the scene's only one."""
+    found = context.object
+    while found is not None and not found.neural_field.run:
+        found = found.parent
+    if found is None:
+        fields = [item for item in context.scene.objects if item.neural_field.run]
+        found = fields[0] if len(fields) == 1 else None
+    return found
+
+
+class OnField:
+    """Poll of the operators that work on a trained field."""
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if context.scene is not None and field_of(context) is not None:
+            return True
+        cls.poll_message_set(  # type: ignore[attr-defined]
+            "Select a neural field, or train one first"
+        )
+        return False

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The surface of a field as a mesh."""
+
+import bpy
+
+from .. import session
+from ..settings import MeshProperties
+from ..worker.protocol import messages
+from .jobs import OnField, RefusedError, absolute, choose, device_of, do, field_of
+
+
+class NEURALFIELDS_OT_extract_mesh(OnField, MeshProperties, bpy.types.Operator):
+    """Make a mesh with colors of the field's surface, or renew the one it has"""
+
+    bl_idname = "neural_fields.extract_mesh"
+    bl_label = "Extract Mesh"
+    bl_options = {"REGISTER"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        field = field_of(context)
+        assert field is not None  # by poll
+        names = (
+            "resolution",
+            "level",
+            "use_crop",
+            "crop_min",
+            "crop_max",
+            "keep_components",
+            "device",
+        )
+        options = choose(self, field.neural_field.mesh, *names)
+        cropped = options["use_crop"]
+        job = messages.ExtractMesh(
+            job_id=session.new_job_id(),
+            run=absolute(field.neural_field.run),
+            resolution=options["resolution"],
+            level=options["level"],
+            crop_min=tuple(options["crop_min"]) if cropped else (),
+            crop_max=tuple(options["crop_max"]) if cropped else (),
+            keep_components=options["keep_components"],
+            device=device_of(options["device"]),
+        )
+        target = session.Target(scene=context.scene.session_uid, field=field.session_uid)
+        try:
+            do(self, job, "Extract mesh", target)
+        except RefusedError:
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+def register() -> None:
+    bpy.utils.register_class(NEURALFIELDS_OT_extract_mesh)
+
+
+def unregister() -> None:
+    bpy.utils.unregister_class(NEURALFIELDS_OT_extract_mesh)

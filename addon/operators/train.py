@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training: start it, stop it, and take up a run that is already there."""
+
+from pathlib import Path
+
+import bpy
+from bpy.props import StringProperty
+
+from .. import preferences, results, session
+from ..settings import FORGET, FORGET_PATH, TrainingProperties
+from ..worker.protocol import JobError, messages
+from .jobs import RefusedError, absolute, choose, device_of, do, reporting
+
+PASSED_ON = (
+    "method", "preset", "steps", "seconds", "seed", "image_width", "hold_out", "resume",
+    "preview_seconds", "evaluations",
+)  # fmt: skip
+
+
+class NEURALFIELDS_OT_train(TrainingProperties, bpy.types.Operator):
+    """Learn a field from a capture, in another process. The field appears as an empty when it is
+    done
+    """
+
+    bl_idname = "neural_fields.train"
+    bl_label = "Train Field"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if context.scene is None:
+            return False
+        if any(isinstance(record.job, messages.Train) for record in session.running()):
+            cls.poll_message_set("A training is running; cancel it or wait for its end")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        stored = context.scene.neural_fields.training
+        paths = choose(self, stored, "capture", "run")
+        try:
+            with reporting(self):
+                if not paths["capture"]:
+                    raise JobError(
+                        "There is no capture to learn from.",
+                        "Render or import one, or choose its folder.",
+                    )
+            capture = absolute(paths["capture"])
+            run = absolute(paths["run"]) or str(preferences.new_folder("run"))
+            options = choose(self, stored, "device", "settings", *PASSED_ON)
+            job = messages.Train(
+                job_id=session.new_job_id(),
+                capture=capture,
+                run=run,
+                device=device_of(options.pop("device")),
+                settings=tuple(options.pop("settings").split()),
+                **options,
+            )
+            do(self, job, "Train", session.Target(scene=context.scene.session_uid))
+        except RefusedError:
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class NEURALFIELDS_OT_cancel(bpy.types.Operator):
+    """Stop the running jobs. What a training has learned so far is kept"""
+
+    bl_idname = "neural_fields.cancel"
+    bl_label = "Cancel"
+    bl_options = {"REGISTER"}
+
+    job_id: StringProperty(
+        name="Job", description="The job to stop; empty stops all", options=FORGET
+    )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if session.running():
+            return True
+        cls.poll_message_set("Nothing is running")
+        return False
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        stopping = [
+            record.job.job_id
+            for record in session.running()
+            if self.job_id in ("", record.job.job_id)
+        ]
+        for job_id in stopping:
+            session.cancel(job_id)
+        if bpy.app.background:
+            for job_id in stopping:
+                session.wait(job_id)
+        return {"FINISHED"} if stopping else {"CANCELLED"}
+
+
+class NEURALFIELDS_OT_add_field(bpy.types.Operator):
+    """Add the field of a run that is already on disk"""
+
+    bl_idname = "neural_fields.add_field"
+    bl_label = "Add Trained Field"
+    bl_options = {"REGISTER", "UNDO"}
+
+    run: StringProperty(
+        name="Run Folder",
+        description="Folder that a training wrote",
+        subtype="DIR_PATH",
+        options=FORGET_PATH,
+    )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return context.scene is not None
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        run = Path(absolute(self.run))
+        if not self.run or not (run / "run.json").is_file():
+            self.report(
+                {"ERROR"}, f"{run} is no run folder. Choose the folder that a training wrote."
+            )
+            return {"CANCELLED"}
+        field = results.put_field(context.scene, run)
+        context.view_layer.objects.active = field
+        return {"FINISHED"}
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        return context.window_manager.invoke_props_dialog(self)
+
+
+CLASSES = (NEURALFIELDS_OT_train, NEURALFIELDS_OT_cancel, NEURALFIELDS_OT_add_field)
+
+
+def register() -> None:
+    for operator in CLASSES:
+        bpy.utils.register_class(operator)
+
+
+def unregister() -> None:
+    for operator in reversed(CLASSES):
+        bpy.utils.unregister_class(operator)

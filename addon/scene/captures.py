@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Renders a scene through its cameras into a capture: pictures and transforms.json."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from .cameras import Pose, bounds_of, pose_of
+from .errors import SceneError
+from .render_settings import capture_settings
+from .transforms import Shot, document, read_json, write_json
+
+FINAL = "transforms.json"
+UNFINISHED = "transforms_unfinished.json"
+# The box is a promise to the training that nothing lies outside; this hides the pictures' last half
+# pixel.
+BOUNDS_MARGIN = 0.01
+
+
+@dataclass(frozen=True)
+class Station:
+    """A camera at a frame of the timeline."""
+
+    camera: str
+    frame: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptureOptions:
+    """How a capture is taken. `moving_scene` gives each picture its time; every `hold_out`-th is
+    for testing.
+    """
+
+    transparent: bool = True
+    moving_scene: bool = False
+    hold_out: int = 8
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class CaptureProgress:
+    """One more picture is there; `seconds` since the start."""
+
+    done: int
+    total: int
+    seconds: float
+    rendered: int
+    """How many of `done` were rendered now and not kept from an earlier, interrupted capture."""
+
+
+def stations_of_cameras(
+    cameras: Sequence[bpy.types.Object], scene: bpy.types.Scene, moving_scene: bool
+) -> list[Station]:
+    """Each camera once: at the current frame, or taking turns along the timeline where the scene
+    moves.
+    """
+    frames = np.full(len(cameras), scene.frame_current)
+    if moving_scene:
+        frames = np.linspace(scene.frame_start, scene.frame_end, len(cameras)).round().astype(int)
+    return [Station(camera.name, int(frame)) for camera, frame in zip(cameras, frames, strict=True)]
+
+
+def stations_of_animation(scene: bpy.types.Scene, step: int) -> list[Station]:
+    """Every `step`-th frame through the scene's camera.
+
+    Raises:
+        SceneError: where the scene has no camera.
+    """
+    if scene.camera is None:
+        raise SceneError("The scene has no active camera.", "Choose one in the scene's properties.")
+    frames = range(scene.frame_start, scene.frame_end + 1, step)
+    return [Station(scene.camera.name, frame) for frame in frames]
+
+
+def poses_along(
+    stations: Sequence[Station], scene: bpy.types.Scene
+) -> tuple[list[Pose], NDArray[np.float64] | None]:
+    """The cameras' poses, and the box around all that renders at any of their frames.
+
+    The frame is left where the last station put it.
+
+    Raises:
+        SceneError: for a camera that is missing or cannot be used.
+    """
+    poses, boxes = [], []
+    measured: set[int] = set()
+    for station in stations:
+        if scene.frame_current != station.frame:
+            scene.frame_set(station.frame)
+        depsgraph = bpy.context.evaluated_depsgraph_get()
+        camera = scene.objects.get(station.camera)
+        if camera is None or camera.type != "CAMERA":
+            raise SceneError(
+                f"There is no camera {station.camera!r} in the scene.", "Choose another."
+            )
+        poses.append(pose_of(camera, depsgraph, scene))
+        if station.frame not in measured:
+            measured.add(station.frame)
+            box = bounds_of(depsgraph)
+            boxes += [] if box is None else [box]
+    if not boxes:
+        return poses, None
+    lower = np.min([box[0] for box in boxes], axis=0)
+    upper = np.max([box[1] for box in boxes], axis=0)
+    return poses, np.stack([lower, upper])
+
+
+def warnings_about(stations: Sequence[Station], scene: bpy.types.Scene) -> list[str]:
+    """What about the scene makes worse captures."""
+    warnings = []
+    if scene.render.use_motion_blur:
+        warnings.append(
+            "Motion blur was left out: a field cannot be learned from blurred pictures."
+        )
+    if scene.use_nodes and scene.render.use_compositing and scene.render.engine != "":
+        warnings.append("The compositor was left out of the capture.")
+    cameras = {station.camera for station in stations}
+    blurred = [
+        name
+        for name in sorted(cameras)
+        if name in scene.objects and scene.objects[name].data.dof.use_dof
+    ]
+    if blurred:
+        warnings.append(
+            f"Depth of field blurs the pictures of {', '.join(blurred[:3])}; switch it off."
+        )
+    if len(stations) < 20:
+        warnings.append(f"{len(stations)} pictures are few; 50 to 150 suit most scenes.")
+    return warnings
+
+
+def render_capture(
+    scene: bpy.types.Scene, stations: Sequence[Station], folder: Path, options: CaptureOptions
+) -> Iterator[CaptureProgress]:
+    """Takes the pictures one by one and writes transforms.json when all are there.
+
+    Closing the iterator stops the capture; taken up again with the same cameras it goes on where it
+    stopped. The scene's settings are put back in any case. Files that are not this capture's own
+    are never touched.
+
+    Raises:
+        SceneError: where there is nothing to see, or the folder holds another capture.
+    """
+    if not stations:
+        raise SceneError(
+            "There are no cameras to render through.", "Add a camera rig, or select cameras."
+        )
+    with capture_settings(scene, options.transparent):
+        poses, bounds = poses_along(stations, scene)
+        if bounds is None:
+            raise SceneError(
+                "Nothing in the scene renders.", "Add an object, or show it in renders."
+            )
+        margin = BOUNDS_MARGIN * max(1e-3, (bounds[1] - bounds[0]).max())
+        shots = [
+            Shot(pose, f"images/{number:04d}.png", _time(pose.frame, scene, options.moving_scene))
+            for number, pose in enumerate(poses, start=1)
+        ]
+        test = [shot.file_path for shot in shots[:: options.hold_out]] if options.hold_out else []
+        plan = document(
+            shots,
+            bounds + np.array([[-margin], [margin]]),
+            not options.transparent,
+            test if len(shots) > 1 else [],
+        )
+        plan["neural_fields"]["render"] = _render_fingerprint(scene)
+        kept = _pictures_to_keep(folder, plan, options.overwrite)
+        write_json(folder / UNFINISHED, plan)
+        yield from _render_all(scene, stations, plan["frames"], folder, kept)
+        write_json(folder / FINAL, plan)
+        (folder / UNFINISHED).unlink(missing_ok=True)
+
+
+def write_camera_path(scene: bpy.types.Scene, poses: Sequence[Pose], path: Path) -> None:
+    """Writes cameras without pictures, to render a field through."""
+    write_json(path, document([Shot(pose, "", _time(pose.frame, scene, True)) for pose in poses]))
+
+
+def _time(frame: int, scene: bpy.types.Scene, moving: bool) -> float | None:
+    length = max(1, scene.frame_end - scene.frame_start)
+    return min(1.0, max(0.0, (frame - scene.frame_start) / length)) if moving else None
+
+
+def _render_fingerprint(scene: bpy.types.Scene) -> dict[str, Any]:
+    """What makes pictures of the same cameras differ in quality, so that a capture is not mixed
+    from two.
+    """
+    values: dict[str, Any] = {"engine": scene.render.engine}
+    if scene.render.engine == "CYCLES":
+        values["samples"] = scene.cycles.samples
+    return values
+
+
+def _pictures_to_keep(folder: Path, plan: dict[str, Any], overwrite: bool) -> set[str]:
+    """The pictures of an interrupted capture by the same plan.
+
+    Raises:
+        SceneError: where the folder holds something else and may not be overwritten.
+    """
+    if (folder / FINAL).is_file() and not overwrite:
+        raise SceneError(
+            f"There is already a capture in {folder}.",
+            "Switch Overwrite on, or choose another folder.",
+        )
+    unfinished = folder / UNFINISHED
+    there = {
+        frame["file_path"] for frame in plan["frames"] if (folder / frame["file_path"]).exists()
+    }
+    if overwrite or not there:
+        return set()
+    before = read_json(unfinished) if unfinished.is_file() else {}
+    if _comparable(before) != _comparable(plan):
+        raise SceneError(
+            f"There are other pictures in {folder / 'images'}.",
+            "Switch Overwrite on, or choose another folder.",
+        )
+    return there
+
+
+def _comparable(plan: dict[str, Any]) -> list[Any]:
+    """What has to be equal for pictures to be the same; numbers as JSON gives them back."""
+    own = plan.get("neural_fields", {})
+    shared = [plan.get(name) for name in ("w", "h", "fl_x", "fl_y", "cx", "cy")]
+    return [shared, own.get("render"), own.get("unbounded"), plan.get("frames")]
+
+
+def _render_all(
+    scene: bpy.types.Scene,
+    stations: Sequence[Station],
+    frames: Sequence[dict[str, Any]],
+    folder: Path,
+    kept: set[str],
+) -> Iterator[CaptureProgress]:
+    started, rendered = time.monotonic(), 0
+    (folder / "images").mkdir(exist_ok=True)
+    for number, (station, frame) in enumerate(zip(stations, frames, strict=True), start=1):
+        if frame["file_path"] not in kept:
+            if scene.frame_current != station.frame:
+                scene.frame_set(station.frame)
+            scene.camera = scene.objects[station.camera]
+            _render_picture(scene, folder / frame["file_path"])
+            rendered += 1
+        yield CaptureProgress(number, len(frames), time.monotonic() - started, rendered)
+
+
+def _render_picture(scene: bpy.types.Scene, path: Path) -> None:
+    temporary = path.with_name(f".{path.stem}.part.png")
+    scene.render.filepath = str(temporary)
+    try:
+        bpy.ops.render.render(write_still=True, scene=scene.name)
+        temporary.replace(path)
+    except RuntimeError as error:
+        raise SceneError(
+            f"Blender could not render: {error}", "Try Render Image by hand."
+        ) from error
+    except OSError as error:
+        raise SceneError(
+            f"{path} could not be written: {error.strerror}.",
+            "Free some space or choose another folder.",
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)

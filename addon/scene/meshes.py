@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A field's surface as a Blender mesh that shows its colours wherever it is looked at."""
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from .ply import MeshArrays
+
+COLOR_ATTRIBUTE = "Col"
+MATERIAL = "Neural Field Colors"
+SMOOTH_BIT = "sharp_face"
+
+
+def fill_mesh(mesh: bpy.types.Mesh, arrays: MeshArrays) -> None:
+    """Replaces a mesh's geometry, colours and normals; its materials and users stay."""
+    materials = list(mesh.materials)
+    mesh.clear_geometry()
+    num_faces = len(arrays.faces)
+    mesh.vertices.add(len(arrays.vertices))
+    mesh.vertices.foreach_set("co", np.ascontiguousarray(arrays.vertices, np.float32).ravel())
+    mesh.loops.add(3 * num_faces)
+    mesh.loops.foreach_set("vertex_index", np.ascontiguousarray(arrays.faces, np.int32).ravel())
+    mesh.polygons.add(num_faces)
+    mesh.polygons.foreach_set("loop_start", np.arange(0, 3 * num_faces, 3, dtype=np.int32))
+    mesh.update(calc_edges=True)
+    mesh.validate()
+    if arrays.colors is not None and len(arrays.colors) == len(mesh.vertices):
+        _set_colors(mesh, arrays.colors)
+    if arrays.normals is not None and len(arrays.normals) == len(mesh.vertices):
+        set_normals(mesh, arrays.normals)
+    else:
+        mesh.shade_smooth()
+    mesh.update()
+    if not list(mesh.materials):
+        for material in materials:
+            mesh.materials.append(material)
+
+
+def _set_colors(mesh: bpy.types.Mesh, srgb: NDArray[np.float32]) -> None:
+    """As bytes in sRGB, which is what the fields learn; Blender converts them for shading."""
+    colors = mesh.color_attributes.new(COLOR_ATTRIBUTE, "BYTE_COLOR", "POINT")
+    colors.data.foreach_set("color_srgb", np.ascontiguousarray(srgb, np.float32).ravel())
+    index = mesh.color_attributes.find(COLOR_ATTRIBUTE)
+    mesh.color_attributes.active_color_index = index
+    mesh.color_attributes.render_color_index = index
+
+
+def set_normals(mesh: bpy.types.Mesh, normals: NDArray[np.float32]) -> None:
+    """Shades with the given vertex normals; vectors of no length take the surface's own normal."""
+    length = np.linalg.norm(normals, axis=-1, keepdims=True)
+    own = np.empty(3 * len(mesh.vertices), np.float32)
+    mesh.vertices.foreach_get("normal", own)
+    unit = np.where(length > 1e-6, normals / np.maximum(length, 1e-6), own.reshape(-1, 3))
+    unit = np.nan_to_num(unit).astype(np.float32)
+    mesh.shade_smooth()
+    # An attribute of this name counts as custom normals where Blender stores free ones: at once
+    # instead of in seconds.
+    attribute = mesh.attributes.new("custom_normal", "FLOAT_VECTOR", "POINT")
+    attribute.data.foreach_set("vector", np.ascontiguousarray(unit).ravel())
+    if not mesh.has_custom_normals:
+        mesh.attributes.remove(mesh.attributes["custom_normal"])
+        mesh.normals_split_custom_set_from_vertices(unit.tolist())
+
+
+def color_material() -> bpy.types.Material:
+    """The material that shows the colour attribute as it was learned, light included.
+
+    Made once a file and then left as the artist has changed it. Its Mix Shader goes from the
+    learned look (0) to a surface that the scene's lights shade (1).
+    """
+    material = bpy.data.materials.get(MATERIAL)
+    if material is not None:
+        return material
+    material = bpy.data.materials.new(MATERIAL)
+    material.use_nodes = True
+    nodes, links = material.node_tree.nodes, material.node_tree.links
+    nodes.clear()
+    color = nodes.new("ShaderNodeVertexColor")
+    color.layer_name = COLOR_ATTRIBUTE
+    emission = nodes.new("ShaderNodeEmission")
+    surface = nodes.new("ShaderNodeBsdfPrincipled")
+    surface.inputs["Roughness"].default_value = 0.8
+    mix = nodes.new("ShaderNodeMixShader")
+    mix.label = "Learned Look to Scene Lights"
+    mix.inputs[0].default_value = 0.0
+    output = nodes.new("ShaderNodeOutputMaterial")
+    for column, node in enumerate((color, emission, mix, output)):
+        node.location = (column * 220 - 440, 0)
+    surface.location = (-220, -160)
+    links.new(color.outputs["Color"], emission.inputs["Color"])
+    links.new(color.outputs["Color"], surface.inputs["Base Color"])
+    links.new(emission.outputs["Emission"], mix.inputs[1])
+    links.new(surface.outputs["BSDF"], mix.inputs[2])
+    links.new(mix.outputs["Shader"], output.inputs["Surface"])
+    return material
+
+
+def show_colors_in_solid_view() -> None:
+    """Has Solid viewports that still show material colours show the colour attribute."""
+    for screen in bpy.data.screens:
+        for area in screen.areas:
+            if area.type == "VIEW_3D" and area.spaces.active.shading.color_type == "MATERIAL":
+                area.spaces.active.shading.color_type = "VERTEX"
+
+
+def add_field_empty(name: str, collection: bpy.types.Collection) -> bpy.types.Object:
+    """The empty that stands for a field: moving it moves the mesh and turns the views."""
+    empty = bpy.data.objects.new(name, None)
+    empty.empty_display_type = "CUBE"
+    empty.empty_display_size = 0.5
+    collection.objects.link(empty)
+    return empty
+
+
+def put_mesh(
+    field: bpy.types.Object, existing: bpy.types.Object | None, arrays: MeshArrays
+) -> bpy.types.Object:
+    """The field's mesh object with new data; a new one is made where `existing` is none.
+
+    Modifiers, materials, transforms and name of an existing one stay.
+    """
+    if existing is not None and existing.type == "MESH":
+        fill_mesh(existing.data, arrays)
+        return existing
+    mesh = bpy.data.meshes.new(f"{field.name} Mesh")
+    fill_mesh(mesh, arrays)
+    mesh.materials.append(color_material())
+    if arrays.colors is not None and len(arrays.colors):
+        linear = np.mean(arrays.colors[:, :3], axis=0) ** 2.2
+        mesh.materials[0].diffuse_color = (*linear.tolist(), 1.0)
+    surface = bpy.data.objects.new(mesh.name, mesh)
+    surface.parent = field
+    for collection in field.users_collection:
+        collection.objects.link(surface)
+    show_colors_in_solid_view()
+    return surface

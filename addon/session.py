@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one worker of this Blender and the jobs it was given: the add-on's only global state.
+
+`pump` drains what the worker said. In a window a timer calls it; without one timers never fire, so
+`wait` does. Nothing here holds on to Blender's data: undo and loading a file move it. Jobs remember
+`session_uid` numbers.
+"""
+
+import logging
+import os
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import bpy
+
+from . import preferences
+from .worker.client import WorkerClient, WorkerDied, worker_command
+from .worker.environment import find_python
+from .worker.protocol import messages
+from .worker.terminal import ProgressBar
+
+logger = logging.getLogger(__name__)
+
+TIMER_S = 0.1
+WAIT_S = 0.05
+
+JobState = Literal["running", "done", "failed", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where in the open file a job's result belongs, by numbers that survive undo and renaming."""
+
+    scene: int = 0
+    field: int = 0
+    camera: int = 0
+
+
+@dataclass
+class JobRecord:
+    """One job from its submission on; `answer` is its final event."""
+
+    job: messages.Job
+    label: str
+    target: Target
+    state: JobState = "running"
+    progress: messages.Progress | None = None
+    warnings: list[str] = field(default_factory=list)
+    answer: messages.Event | None = None
+    cancel_asked: bool = False
+    problem: str = ""
+    bar: ProgressBar | None = None
+
+
+Listener = Callable[[messages.Event, JobRecord], None]
+
+
+@dataclass
+class Session:
+    """What there is one of. `jobs` keeps finished jobs too, for the panels."""
+
+    client: WorkerClient | None = None
+    python: tuple[str, Path] | None = None
+    jobs: dict[str, JobRecord] = field(default_factory=dict)
+    listeners: list[Listener] = field(default_factory=list)
+    show_progress: bool = True
+
+
+_session = Session()
+
+
+def new_job_id() -> str:
+    """A name no other job has, in this Blender or another."""
+    return uuid.uuid4().hex[:12]
+
+
+def submit(job: messages.Job, label: str, target: Target | None = None) -> JobRecord:
+    """Hands a job to the worker, which is started where it does not run, and returns at once.
+
+    Raises:
+        JobError: where no worker can be started.
+    """
+    client = _running_client()
+    record = JobRecord(job, label, target or Target())
+    _session.jobs[job.job_id] = record
+    client.send(job)
+    if not bpy.app.background and not bpy.app.timers.is_registered(_on_timer):
+        bpy.app.timers.register(_on_timer, first_interval=TIMER_S, persistent=True)
+    return record
+
+
+def pump(timeout_s: float = 0.0) -> None:
+    """Takes in what the worker has said; waits up to `timeout_s` where it has said nothing."""
+    client = _session.client
+    if client is None:
+        return
+    for event in client.events(timeout_s):
+        if isinstance(event, WorkerDied):
+            _bury(event)
+        elif isinstance(event, messages.WorkerReady):
+            logger.info("worker ready: %s", event)
+        else:
+            _deliver(event)
+
+
+def wait(job_id: str, show_progress: bool | None = None) -> JobRecord:
+    """Blocks until a job has ended, with a progress bar in the terminal; Ctrl+C cancels the job.
+
+    `show_progress` None does as `shows_progress` says.
+    """
+    record = _session.jobs[job_id]
+    show = shows_progress() if show_progress is None else show_progress
+    record.bar = ProgressBar(record.label) if show else None
+    try:
+        while record.state == "running":
+            pump(WAIT_S)
+    except KeyboardInterrupt:
+        cancel(job_id)
+        while record.state == "running":
+            pump(WAIT_S)
+        raise
+    finally:
+        if record.bar is not None:
+            record.bar.close()
+            record.bar = None
+    return record
+
+
+def cancel(job_id: str) -> None:
+    """Asks for a running job to stop; what it has learned so far is kept."""
+    record = _session.jobs[job_id]
+    if _session.client is not None and record.state == "running":
+        record.cancel_asked = True
+        _session.client.cancel(job_id)
+
+
+def set_progress(shown: bool) -> None:
+    """Switches the progress bars of blocking operators on or off, for scripts that have their own."""
+    _session.show_progress = shown
+
+
+def shows_progress() -> bool:
+    """Whether blocking operators draw progress bars in the terminal."""
+    return _session.show_progress
+
+
+def running() -> list[JobRecord]:
+    """The jobs that have not ended, oldest first."""
+    return [record for record in _session.jobs.values() if record.state == "running"]
+
+
+def jobs() -> list[JobRecord]:
+    """All jobs of this Blender, oldest first."""
+    return list(_session.jobs.values())
+
+
+def worker() -> messages.WorkerReady | None:
+    """What the running worker is and can do; None while there is none."""
+    client = _session.client
+    return client.ready if client is not None and client.alive else None
+
+
+def subscribe(listener: Listener) -> None:
+    """Has `listener` called, on the main thread, with every event and the record of its job."""
+    if listener not in _session.listeners:
+        _session.listeners.append(listener)
+
+
+def unsubscribe(listener: Listener) -> None:
+    """Undoes `subscribe`."""
+    if listener in _session.listeners:
+        _session.listeners.remove(listener)
+
+
+def stop() -> None:
+    """Ends the worker; running jobs count as cancelled."""
+    client, _session.client = _session.client, None
+    if client is not None:
+        client.stop()
+    for record in running():
+        record.state, record.problem = "cancelled", "The worker was stopped."
+
+
+def unregister() -> None:
+    """Leaves nothing behind: no process, no timer, no listener."""
+    stop()
+    if bpy.app.timers.is_registered(_on_timer):
+        bpy.app.timers.unregister(_on_timer)
+    _session.jobs.clear()
+    _session.listeners.clear()
+    _session.python = None
+
+
+def _running_client() -> WorkerClient:
+    if _session.client is not None:
+        pump()
+    if _session.client is not None and _session.client.alive:
+        return _session.client
+    chosen = preferences.get().worker_python
+    if _session.python is None or _session.python[0] != chosen:
+        _session.python = (chosen, find_python(bpy.path.abspath(chosen)))
+    log = preferences.storage_folder("logs") / f"worker_{os.getpid()}.log"
+    _session.client = WorkerClient(worker_command(_session.python[1]), log)
+    return _session.client
+
+
+def _on_timer() -> float | None:
+    pump()
+    return TIMER_S if running() else None
+
+
+def _deliver(event: Any) -> None:
+    """To the job it is about; a failure of no job, such as one at the worker's start, concerns all."""
+    record = _session.jobs.get(event.job_id)
+    if record is not None:
+        _take_in(event, record)
+    elif isinstance(event, messages.JobFailed):
+        for waiting in running():
+            _take_in(replace(event, job_id=waiting.job.job_id), waiting)
+
+
+def _take_in(event: messages.Event, record: JobRecord) -> None:
+    if isinstance(event, messages.Progress):
+        record.progress = event
+        if record.bar is not None:
+            record.bar.show(event)
+    elif isinstance(event, messages.Warned):
+        record.warnings.append(event.message)
+        if record.bar is not None:
+            record.bar.say(f"warning: {event.message}")
+    elif isinstance(event, messages.FINAL_EVENTS):
+        _finish(event, record)
+    for listener in list(_session.listeners):
+        try:
+            listener(event, record)
+        except Exception as error:  # one bad listener must not stop the timer for all jobs
+            logger.exception("a listener failed on %s", type(event).__name__)
+            record.problem = record.problem or f"Its result could not be brought in: {error}"
+
+
+def _finish(event: messages.Event, record: JobRecord) -> None:
+    record.answer = event
+    if isinstance(event, messages.JobFailed):
+        record.state, record.problem = "failed", f"{event.message} {event.remedy}".strip()
+    elif isinstance(event, messages.JobCancelled):
+        record.state, record.problem = "cancelled", "The job was cancelled."
+    else:
+        record.state = "done"
+
+
+def _bury(death: WorkerDied) -> None:
+    _session.client = None
+    _session.python = None
+    if death.expected:
+        return
+    for record in running():
+        job_id = record.job.job_id
+        if record.cancel_asked:
+            _take_in(messages.JobCancelled(job_id=job_id), record)
+        else:
+            failure = messages.JobFailed(job_id=job_id, message=death.message, remedy=death.remedy)
+            _take_in(failure, record)

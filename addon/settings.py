@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The settings of each job, as properties.
+
+They are plain classes of annotations, so that a property group and the operator of the same
+name have the same properties: `bpy.ops.neural_fields.train(preset="draft")` overrides what the
+scene says.
+"""
+
+import bpy
+from bpy.props import (
+    BoolProperty,
+    EnumProperty,
+    FloatProperty,
+    FloatVectorProperty,
+    IntProperty,
+    StringProperty,
+)
+
+from . import session
+from .compat import BLEND_RELATIVE
+from .preferences import DEVICES
+from .worker.protocol import messages, tooltip
+
+# Blender remembers an operator's last values otherwise, and they would win over the scene's
+# settings.
+FORGET = {"SKIP_SAVE"}
+FORGET_PATH = FORGET | BLEND_RELATIVE
+
+RIG_SHAPES = (
+    ("HEMISPHERE", "Hemisphere", "Cameras above the subject, evenly spread"),
+    ("SPHERE", "Sphere", "Cameras on all sides of the subject, evenly spread"),
+    ("ORBIT", "Orbit", "Cameras on a circle around the subject"),
+    ("SPIRAL", "Spiral", "Cameras on a spiral that winds up around the subject"),
+)
+CAPTURE_SOURCES = (
+    ("COLLECTION", "Camera Rig", "Every camera of a collection"),
+    ("SELECTED", "Selected Cameras", "The cameras that are selected"),
+    ("SCENE", "All Cameras", "Every camera of the scene"),
+    ("ANIMATION", "Animated Camera", "The scene's camera along its animation"),
+)
+PRESETS = (
+    ("draft", "Draft", "A first look, soon"),
+    ("standard", "Standard", "Good for most scenes"),
+    ("final", "Final", "The best quality; takes its time"),
+)
+JOB_DEVICES = (
+    ("preferences", "As in Preferences", "The device of the add-on's preferences"),
+    *DEVICES,
+)
+BACKGROUNDS = (
+    ("transparent", "Transparent", "Nothing behind the field"),
+    ("white", "White", "White behind the field"),
+    ("black", "Black", "Black behind the field"),
+    ("learned", "Learned", "The surroundings as the pictures show them"),
+)
+
+
+def _known_methods(_self: object, _context: bpy.types.Context, _text: str) -> list[str]:
+    ready = session.worker()
+    return [
+        "auto",
+        *(ready.methods if ready is not None else ("voxel_grid", "instant_ngp", "nerf")),
+    ]
+
+
+def _device() -> object:
+    return EnumProperty(
+        name="Device",
+        description=tooltip(messages.Train, "device"),
+        items=JOB_DEVICES,
+        default="preferences",
+        options=FORGET,
+    )
+
+
+class RigProperties:
+    shape: EnumProperty(
+        name="Shape", description="Where the cameras stand", items=RIG_SHAPES, options=FORGET
+    )
+    count: IntProperty(
+        name="Cameras",
+        description="How many cameras the rig has; 50 to 150 suit most scenes",
+        default=80,
+        min=2,
+        soft_max=300,
+        max=10000,
+        options=FORGET,
+    )
+    distance: FloatProperty(
+        name="Distance",
+        description=(
+            "How far the cameras stand from the subject's centre; 0 frames the whole subject"
+        ),
+        default=0.0,
+        min=0.0,
+        subtype="DISTANCE",
+        options=FORGET,
+    )
+    lens: FloatProperty(
+        name="Focal Length",
+        description="Focal length of the rig's cameras",
+        default=50.0,
+        min=1.0,
+        max=5000.0,
+        unit="CAMERA",
+        options=FORGET,
+    )
+    lowest_angle: FloatProperty(
+        name="Lowest Angle",
+        description=(
+            "Height of the hemisphere's and the spiral's lowest camera, as an angle above "
+            "the "
+            "horizon"
+        ),
+        default=0.0873,
+        min=-1.5,
+        max=1.5,
+        subtype="ANGLE",
+        options=FORGET,
+    )
+    orbit_angle: FloatProperty(
+        name="Orbit Angle",
+        description="Height of the orbit's cameras, as an angle above the horizon",
+        default=0.3491,
+        min=-1.5,
+        max=1.5,
+        subtype="ANGLE",
+        options=FORGET,
+    )
+    turns: FloatProperty(
+        name="Turns",
+        description="How often the spiral winds around the subject",
+        default=4.0,
+        min=0.25,
+        max=100.0,
+        options=FORGET,
+    )
+    seed: IntProperty(
+        name="Seed", description="Turns the rig to another position", min=0, options=FORGET
+    )
+
+
+class CaptureProperties:
+    source: EnumProperty(
+        name="From",
+        description="Which cameras take the pictures",
+        items=CAPTURE_SOURCES,
+        options=FORGET,
+    )
+    folder: StringProperty(
+        name="Folder",
+        description=(
+            "Where the pictures and transforms.json go; empty for a new folder under the "
+            "runs "
+            "folder"
+        ),
+        subtype="DIR_PATH",
+        options=FORGET_PATH,
+    )
+    frame_step: IntProperty(
+        name="Every Nth Frame",
+        description="How many frames of the animated camera lie between two pictures",
+        default=1,
+        min=1,
+        options=FORGET,
+    )
+    moving_scene: BoolProperty(
+        name="Scene Moves",
+        description=(
+            "The scene itself changes over the frame range: each picture gets its time, and the "
+            "cameras of a rig "
+            "take turns along the timeline"
+        ),
+        options=FORGET,
+    )
+    transparent: BoolProperty(
+        name="Transparent",
+        description="Render without the world's background, so that only the objects are learned",
+        default=True,
+        options=FORGET,
+    )
+    hold_out: IntProperty(
+        name="Hold Out Every Nth",
+        description=(
+            "Every Nth picture is kept from training to measure the quality with; 0 for none"
+        ),
+        default=8,
+        min=0,
+        options=FORGET,
+    )
+    overwrite: BoolProperty(
+        name="Overwrite",
+        description="Render the pictures of an earlier capture in this folder again",
+        options=FORGET,
+    )
+
+
+class TrainingProperties:
+    capture: StringProperty(
+        name="Capture",
+        description=tooltip(messages.Train, "capture"),
+        subtype="FILE_PATH",
+        options=FORGET_PATH,
+    )
+    run: StringProperty(
+        name="Run Folder",
+        description=tooltip(messages.Train, "run") + ". Empty for a new one under the runs folder",
+        subtype="DIR_PATH",
+        options=FORGET_PATH,
+    )
+    method: StringProperty(
+        name="Method",
+        description=tooltip(messages.Train, "method"),
+        default="auto",
+        search=_known_methods,
+        options=FORGET,
+    )
+    preset: EnumProperty(
+        name="Quality",
+        description=tooltip(messages.Train, "preset"),
+        items=PRESETS,
+        default="standard",
+        options=FORGET,
+    )
+    device: _device()
+    steps: IntProperty(
+        name="Steps", description=tooltip(messages.Train, "steps"), min=0, options=FORGET
+    )
+    seconds: FloatProperty(
+        name="Seconds", description=tooltip(messages.Train, "seconds"), min=0.0, options=FORGET
+    )
+    seed: IntProperty(
+        name="Seed", description=tooltip(messages.Train, "seed"), min=0, options=FORGET
+    )
+    image_width: IntProperty(
+        name="Image Width",
+        description=tooltip(messages.Train, "image_width"),
+        min=0,
+        subtype="PIXEL",
+        options=FORGET,
+    )
+    hold_out: IntProperty(
+        name="Hold Out Every Nth",
+        description=tooltip(messages.Train, "hold_out"),
+        default=8,
+        min=0,
+        options=FORGET,
+    )
+    resume: BoolProperty(
+        name="Resume", description=tooltip(messages.Train, "resume"), options=FORGET
+    )
+    preview_seconds: FloatProperty(
+        name="Preview Every",
+        description=tooltip(messages.Train, "preview_seconds"),
+        min=0.0,
+        options=FORGET,
+    )
+    evaluations: IntProperty(
+        name="Evaluations",
+        description=tooltip(messages.Train, "evaluations"),
+        min=0,
+        options=FORGET,
+    )
+    settings: StringProperty(
+        name="Settings",
+        description=tooltip(messages.Train, "settings") + ", separated by spaces",
+        options=FORGET,
+    )
+
+
+class MeshProperties:
+    resolution: IntProperty(
+        name="Resolution",
+        description=tooltip(messages.ExtractMesh, "resolution"),
+        default=256,
+        min=8,
+        soft_max=1024,
+        options=FORGET,
+    )
+    level: FloatProperty(
+        name="Level",
+        description=tooltip(messages.ExtractMesh, "level"),
+        min=0.0,
+        options=FORGET,
+    )
+    use_crop: BoolProperty(
+        name="Crop",
+        description="Keep only what lies inside a box, given in the field's own space",
+        options=FORGET,
+    )
+    crop_min: FloatVectorProperty(
+        name="Crop Minimum",
+        description=tooltip(messages.ExtractMesh, "crop_min"),
+        default=(-1.0, -1.0, -1.0),
+        subtype="XYZ",
+        options=FORGET,
+    )
+    crop_max: FloatVectorProperty(
+        name="Crop Maximum",
+        description=tooltip(messages.ExtractMesh, "crop_max"),
+        default=(1.0, 1.0, 1.0),
+        subtype="XYZ",
+        options=FORGET,
+    )
+    keep_components: FloatProperty(
+        name="Remove Floaters",
+        description=tooltip(messages.ExtractMesh, "keep_components"),
+        default=0.02,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+        options=FORGET,
+    )
+    device: _device()
+
+
+class ViewsProperties:
+    frame_start: IntProperty(
+        name="Start",
+        description="First frame to render",
+        default=1,
+        options=FORGET,
+    )
+    frame_end: IntProperty(
+        name="End",
+        description="Last frame to render",
+        default=250,
+        options=FORGET,
+    )
+    use_scene_range: BoolProperty(
+        name="Scene Range",
+        description="Render the scene's frame range instead of the one given here",
+        default=True,
+        options=FORGET,
+    )
+    output: StringProperty(
+        name="Folder",
+        description=tooltip(messages.RenderViews, "output"),
+        subtype="DIR_PATH",
+        options=FORGET_PATH,
+    )
+    format: EnumProperty(
+        name="Format",
+        description=tooltip(messages.RenderViews, "format"),
+        items=(("png", "PNG", "As it is seen"), ("exr", "EXR", "Linear, in floating point")),
+        options=FORGET,
+    )
+    background: EnumProperty(
+        name="Background",
+        description=tooltip(messages.RenderViews, "background"),
+        items=BACKGROUNDS,
+        options=FORGET,
+    )
+    depth: BoolProperty(
+        name="Depth", description=tooltip(messages.RenderViews, "depth"), options=FORGET
+    )
+    normals: BoolProperty(
+        name="Normals", description=tooltip(messages.RenderViews, "normals"), options=FORGET
+    )
+    video: BoolProperty(
+        name="Video", description=tooltip(messages.RenderViews, "video"), options=FORGET
+    )
+    overwrite: BoolProperty(
+        name="Overwrite", description=tooltip(messages.RenderViews, "overwrite"), options=FORGET
+    )
+    as_background: BoolProperty(
+        name="Camera Background",
+        description="Show the pictures behind the scene in the camera's view",
+        default=True,
+        options=FORGET,
+    )
+    device: _device()
