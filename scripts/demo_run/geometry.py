@@ -15,7 +15,7 @@ from mathutils import Vector
 from mathutils.bvhtree import BVHTree
 from numpy.typing import NDArray
 
-NUM_SAMPLES = 30_000
+NUM_SAMPLES = 15_000
 MIN_CAMERAS = 3
 """Fewer than two cannot place a point; the third keeps chance glimpses out."""
 THRESHOLD = 0.005

@@ -130,6 +130,7 @@ class Demo:
                 preset=self.quality.preset,
                 seconds=self.quality.seconds,
                 image_width=image_width,
+                evaluations=self.quality.evaluations,
                 device=self.device,
             )
         results.trained = json.loads((self.folders.run / "run.json").read_text(encoding="utf-8"))

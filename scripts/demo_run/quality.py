@@ -16,6 +16,7 @@ class Quality:
     frames: int
     preset: str
     seconds: float
+    evaluations: int
     mesh_resolution: int
     sheet_samples: int
     photo_width: int
@@ -30,8 +31,9 @@ FULL = Quality(
     frames=72,
     preset="standard",
     seconds=90.0,
+    evaluations=15,
     mesh_resolution=256,
-    sheet_samples=32,
+    sheet_samples=16,
     photo_width=240,
 )
 DRAFT = Quality(
@@ -43,6 +45,7 @@ DRAFT = Quality(
     frames=6,
     preset="draft",
     seconds=5.0,
+    evaluations=3,
     mesh_resolution=80,
     sheet_samples=4,
     photo_width=90,

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 PANEL = 400
 GAP = 24
+ROW = 28
 MARGIN = 40
 WIDTH = 2 * MARGIN + 3 * PANEL + 2 * GAP
 PAPER, INK, SOFT, LINE, ACCENT = "#f6f5f2", "#22242a", "#6b6f7a", "#d9d7d0", "#c2410c"
@@ -48,7 +49,7 @@ class Report:
 
 def draw(report: Report, path: Path) -> None:
     """Writes the sheet as a PNG."""
-    curve_height = 330
+    curve_height = max(330, ROW * len(report.figures) + 10)
     height = MARGIN + 84 + 2 * (PANEL + 66) + curve_height + MARGIN
     sheet = Image.new("RGB", (WIDTH, height), PAPER)
     pen = ImageDraw.Draw(sheet)
@@ -127,13 +128,13 @@ def list_figures(
 ) -> None:
     """Name on the left, value on the right, a line a figure."""
     left, top = corner
-    normal = font(18)
+    normal = font(17)
     for name, value in figures:
         pen.text((left, top), name, font=normal, fill=SOFT)
         width = pen.textlength(value, font=normal)
         pen.text((left + PANEL - width, top), value, font=normal, fill=INK)
-        pen.line((left, top + 27, left + PANEL, top + 27), fill=LINE)
-        top += 33
+        pen.line((left, top + ROW - 5, left + PANEL, top + ROW - 5), fill=LINE)
+        top += ROW
 
 
 def error_picture(truth: Image.Image, seen: Image.Image) -> Image.Image:

@@ -16,7 +16,7 @@ from .folders import Folders
 from .quality import Quality
 
 CENTER = Vector((0.0, 0.0, 0.2))
-RIG_DISTANCE = 3.5
+RIG_DISTANCE = 3.15
 
 
 def prepare(scene: bpy.types.Scene, quality: Quality) -> geometry.Surface:
@@ -45,7 +45,7 @@ def moving_camera(scene: bpy.types.Scene) -> bpy.types.Object:
     aim.target, aim.track_axis, aim.up_axis = target, "TRACK_NEGATIVE_Z", "UP_Y"
     for item in (target, camera):
         scene.collection.objects.link(item)
-    keys = ((0.0, -115, 14, 3.5), (0.35, -75, 24, 3.3), (0.7, -20, 38, 3.4), (1.0, 25, 30, 3.6))
+    keys = ((0.0, -115, 14, 3.1), (0.35, -75, 24, 2.9), (0.7, -20, 38, 3.0), (1.0, 25, 30, 3.2))
     for share, turn, height, distance in keys:
         across = distance * np.cos(radians(height))
         offset = (across * np.cos(radians(turn)), across * np.sin(radians(turn)))

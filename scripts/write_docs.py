@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes the tables of the documentation that follow from the code; a test holds them in step.
+
+A generated part stands between two HTML comments, `<!-- generated: NAME -->` and `<!-- end -->`;
+the text around it is written by hand.
+"""
+
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def messages_of(name: str) -> str:
+    """A section a message: what it is for and a table of its fields."""
+    from neural_backend.protocol import messages
+
+    return "\n".join(message_section(kind) for kind in getattr(messages, name))
+
+
+def message_section(kind: type) -> str:
+    hints = get_type_hints(kind, include_extras=True)
+    lines = [f"### `{kind.type}`", "", " ".join((kind.__doc__ or "").split()), ""]
+    members = fields(kind)
+    if members:
+        lines += ["| field | type | default | meaning |", "|---|---|---|---|"]
+    for member in members:
+        plain, meaning = unpacked(hints[member.name])
+        lines.append(f"| `{member.name}` | {type_name(plain)} | {default_of(member)} | {meaning} |")
+    return "\n".join([*lines, ""]) if members else "\n".join(lines)
+
+
+def unpacked(hint: Any) -> tuple[Any, str]:
+    """The type and the text of an `Annotated`."""
+    if hasattr(hint, "__metadata__"):
+        return hint.__origin__, str(hint.__metadata__[0])
+    return hint, ""
+
+
+def type_name(kind: Any) -> str:
+    """As JSON knows it."""
+    names = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
+    if kind in names:
+        return names[kind]
+    if get_origin(kind) is tuple:
+        return f"list of {type_name(get_args(kind)[0])}s"
+    return " or ".join(type_name(part) for part in get_args(kind))
+
+
+def default_of(member: "Field[Any]") -> str:
+    if member.default is MISSING:
+        return "required"
+    if member.default is None:
+        return "`null`"
+    if isinstance(member.default, bool):
+        return f"`{str(member.default).lower()}`"
+    if isinstance(member.default, tuple):
+        return f"`{list(member.default)}`"
+    return f'`"{member.default}"`' if isinstance(member.default, str) else f"`{member.default}`"
+
+
+def presets_of(method: str) -> str:
+    """The fields of a method's configuration and their values in each preset."""
+    from neural_backend.methods.registry import method_config
+
+    names = ("draft", "standard", "final")
+    presets = {name: method_config(method, name) for name in names}
+    lines = [
+        "| setting | " + " | ".join(f"`{name}`" for name in names) + " |",
+        "|---" * (len(names) + 1) + "|",
+    ]
+    for member in fields(presets[names[0]]):
+        values = [str(getattr(presets[name], member.name)) for name in names]
+        lines.append(f"| `{member.name}` | " + " | ".join(values) + " |")
+    return "\n".join(lines) + "\n"
+
+
+GENERATED: dict[str, Callable[[], str]] = {
+    "jobs": lambda: messages_of("JOBS"),
+    "commands": lambda: messages_of("COMMANDS"),
+    "events": lambda: messages_of("EVENTS"),
+    "nerf": lambda: presets_of("nerf"),
+    "voxel_grid": lambda: presets_of("voxel_grid"),
+    "instant_ngp": lambda: presets_of("instant_ngp"),
+}
+
+
+def current(text: str) -> str:
+    """`text` with its generated parts as the code has them now."""
+    return PART.sub(lambda part: part[1] + "\n" + GENERATED[part[2]]() + "\n" + part[3], text)
+
+
+def pages() -> list[Path]:
+    """The pages that have generated parts."""
+    return [path for path in sorted(DOCS.glob("*.md")) if PART.search(path.read_text("utf-8"))]
+
+
+def main() -> int:
+    sys.path.insert(0, str(ROOT / "scripts"))
+    import environment
+
+    environment.enter()
+    sys.path.insert(0, str(ROOT))
+    for page in pages():
+        text = current(page.read_text(encoding="utf-8"))
+        temporary = page.with_name(f".{page.name}.part")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(page)
+        sys.stdout.write(f"{page.relative_to(ROOT)}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
