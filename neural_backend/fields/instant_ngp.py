@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The radiance field of instant-ngp: a hash grid and two small networks."""
+
+import math
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..encodings.hash_grid import HashGrid
+from ..encodings.spherical_harmonics import spherical_harmonics
+from ..geometry.boxes import inside_box
+from ..geometry.contraction import contract
+from ..kernels.hash_grid import HashGridLayout
+from ..kernels.instant_ngp import network_shapes
+from ..kernels.instant_ngp_numba import LARGEST_EXPONENT
+
+
+class InstantNGPField(nn.Module):
+    """Density and color from hash-grid features.
+
+    The unit frame moves the middle of `bounds` to the origin and half its longest side to length 1.
+    An unbounded field describes all of space: its hash grid lies in contracted space, and the
+    density it learns is that per contracted length, so that far things are as easy as near ones.
+
+    Source: Müller et al. 2022, "Instant neural graphics primitives", sec. 5.4.
+    Differs: space outside the bounds is contracted; `density_shift` starts with thin fog.
+    """
+
+    def __init__(
+        self,
+        layout: HashGridLayout,
+        bounds: Float[Tensor, "2 3"],
+        unbounded: bool,
+        width: int = 64,
+        color_layers: int = 2,
+        density_shift: float = -1.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.unbounded, self.density_shift = unbounded, density_shift
+        self.width, self.color_layers = width, color_layers
+        self.register_buffer("bounds", bounds.clone())
+        self.center = (bounds[0] + bounds[1]) / 2
+        self.half = float((bounds[1] - bounds[0]).max()) / 2
+        self.encoding = HashGrid(layout, generator)
+        self.shapes = network_shapes(layout.num_features, width, color_layers)
+        matrices = []
+        for rows, columns in self.shapes:
+            # Glorot's bound, as for each matrix alone.
+            bound = math.sqrt(6 / (rows + columns))
+            matrices.append((torch.rand(rows * columns, generator=generator) * 2 - 1) * bound)
+        self.weights = nn.Parameter(torch.cat(matrices))
+
+    def to_unit(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+        """Positions in the unit frame."""
+        return (points - self.center.to(points.device)) / self.half
+
+    def unit_density(
+        self, points: Float[Tensor, "points 3"]
+    ) -> tuple[Float[Tensor, " points"], Float[Tensor, "points geometry"]]:
+        """Density per unit length at points of the unit frame, and what colors are made from."""
+        if self.unbounded:
+            cube, squeeze = contract(points) / 4 + 0.5, 1 / points.abs().amax(dim=-1).clamp(min=1)
+        else:
+            cube, squeeze = points / 2 + 0.5, torch.ones_like(points[:, 0])
+        matrices = self._matrices()
+        hidden = torch.relu(self.encoding(cube) @ matrices[0].T)
+        geometry = hidden @ matrices[1].T
+        return _bounded_exp(geometry[:, 0] + self.density_shift) * squeeze, geometry
+
+    def unit_color(
+        self, geometry: Float[Tensor, "points geometry"], directions: Float[Tensor, "points 3"]
+    ) -> Float[Tensor, "points 3"]:
+        """Color in [0, 1] seen along unit `directions`."""
+        _, _, from_geometry, from_direction, middle, out = self._matrices()
+        harmonics = spherical_harmonics(directions, 3)
+        hidden = torch.relu(geometry @ from_geometry.T + harmonics @ from_direction.T)
+        if self.color_layers == 2:
+            hidden = torch.relu(hidden @ middle.T)
+        return torch.sigmoid((hidden @ out.T)[:, :3])
+
+    def density(
+        self,
+        points: Float[Tensor, "*batch 3"],
+        condition: Any = None,  # noqa: ANN401
+    ) -> Float[Tensor, "*batch"]:
+        flat = points.reshape(-1, 3)
+        density, _ = self.unit_density(self.to_unit(flat))
+        return self._cut(flat, density / self.half).reshape(points.shape[:-1])
+
+    def forward(
+        self,
+        points: Float[Tensor, "*batch 3"],
+        directions: Float[Tensor, "*#batch 3"],
+        condition: Any = None,  # noqa: ANN401
+    ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch 3"]]:
+        flat = points.reshape(-1, 3)
+        density, geometry = self.unit_density(self.to_unit(flat))
+        rgb = self.unit_color(geometry, directions.expand(points.shape).reshape(-1, 3))
+        density = self._cut(flat, density / self.half)
+        return density.reshape(points.shape[:-1]), rgb.reshape(points.shape)
+
+    def _cut(self, points: Tensor, density: Tensor) -> Tensor:
+        return density if self.unbounded else density * inside_box(points, self.bounds)
+
+    def _matrices(self) -> list[Tensor]:
+        sizes = [rows * columns for rows, columns in self.shapes]
+        pieces = self.weights.split(sizes)
+        return [piece.view(shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
+
+
+class _BoundedExp(torch.autograd.Function):
+    """exp that neither overflows nor loses its slope where it is cut off."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:  # noqa: ANN401
+        result = values.clamp(max=LARGEST_EXPONENT).exp()
+        ctx.save_for_backward(result)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ANN401
+        (result,) = ctx.saved_tensors
+        return gradients[0] * result
+
+
+def _bounded_exp(values: Tensor) -> Tensor:
+    return _BoundedExp.apply(values)
