@@ -4,15 +4,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..geometry.normalization import estimate_bounds
 from ..protocol.errors import JobError
-from .capture import Capture, View
-from .picture_files import any_transparent, picture_size
+from .capture import Capture, MaskRole, View
+from .picture_files import PictureFinder, any_transparent, picture_size
 from .poses import stand_at_one_point
 
 
@@ -20,9 +19,9 @@ from .poses import stand_at_one_point
 class Findings:
     """What a file of cameras says, before it is checked against the pictures.
 
-    The views' intrinsics are the file's. `points` are (num, 3) surface points, `depths` the nearest and farthest
-    distances that were seen, both None where the file has none. `has_splits` says that the views' splits come from the
-    file.
+    The views' intrinsics are the file's. `points` are (num, 3) surface points, `depths` the
+    nearest and farthest distances that were seen, both None where the file has none. `has_splits`
+    says that the views' splits come from the file.
     """
 
     source: Path
@@ -30,14 +29,22 @@ class Findings:
     warnings: list[str] = field(default_factory=list)
     bounds: NDArray[np.float64] | None = None
     unbounded: bool | None = None
-    mask_role: Literal["object", "ignore"] = "object"
+    mask_role: MaskRole = "object"
     points: NDArray[np.float64] | None = None
     depths: tuple[float, float] | None = None
     has_splits: bool = False
 
+    def mask_beside(self, finder: PictureFinder, image: Path | None) -> Path | None:
+        """The mask in a folder of masks beside an image; its kind says what masks mean here."""
+        found = None if image is None else finder.mask_of(image)
+        if found is None:
+            return None
+        mask, self.mask_role = found
+        return mask
+
 
 def assemble(findings: Findings, hold_out: int) -> Capture:
-    """Keeps the views whose pictures are there and fit their cameras, and completes what the file left open.
+    """Keeps the views whose pictures fit their cameras and completes what the file left open.
 
     Raises:
         JobError: where no view is left, or the cameras cannot show any depth.
@@ -78,7 +85,7 @@ def assemble(findings: Findings, hold_out: int) -> Capture:
 
 
 def hold_out_views(views: Sequence[View], every: int) -> list[View]:
-    """Every Nth training view, in the order of names, becomes a test view; none where there are fewer than N."""
+    """Makes every Nth training view a test view, by name; none where there are fewer than N."""
     training = sorted((view for view in views if view.split == "train"), key=lambda view: view.name)
     if every <= 0 or len(training) < every or any(view.split == "test" for view in views):
         return list(views)
@@ -170,7 +177,7 @@ def _with_fitted_lenses(views: Sequence[View], source: Path, warnings: list[str]
 
 
 def _is_rescale(size: tuple[int, int], original: tuple[int, int]) -> bool:
-    """Whether one size is the other scaled, each side rounded by up to a pixel of the smaller one."""
+    """Whether one size is the other scaled, each side off by up to a pixel of the smaller one."""
     (width, height), (original_width, original_height) = size, original
     difference = abs(width * original_height - height * original_width)
     return difference <= max(width + height, original_width + original_height)

@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 from ..geometry.cameras import Intrinsics
 
 Split = Literal["train", "val", "test"]
+MaskRole = Literal["object", "ignore"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
     """One picture and its camera.
 
-    `intrinsics` are those of the picture as it is stored. `camera_to_world` is a rigid (4, 4) float64 matrix, scale
-    removed, in Blender's axes. `time` is in [0, 1]; `frame` is the timeline frame it was rendered at, if any.
-    `image` is None for a camera without a picture (a camera path to render along).
-    `mask` hides parts of the picture as the capture's `mask_role` says.
+    `intrinsics` are those of the picture as it is stored. `camera_to_world` is a rigid (4, 4)
+    float64 matrix, scale removed, in Blender's axes. `time` is in [0, 1]; `frame` is the timeline
+    frame it was rendered at, if any. `image` is None for a camera without a picture (a camera
+    path to render along). `mask` hides parts of the picture as the capture's `mask_role` says.
     """
 
     name: str
@@ -38,16 +39,17 @@ class View:
 class Capture:
     """Views of one scene.
 
-    `bounds` is the (2, 3) box, in scene units, where the things of interest are. `unbounded` says that the pictures
-    also show what lies outside it (photos without alpha). `mask_role`: a mask's black part is empty space ("object",
-    like alpha) or is to be ignored ("ignore", as in nerfstudio).
+    `bounds` is the (2, 3) box, in scene units, where the things of interest are. `unbounded` says
+    that the pictures also show what lies outside it (photos without alpha). `mask_role`: a mask's
+    black part is empty space ("object", like alpha) or is to be ignored ("ignore", as in
+    nerfstudio).
     """
 
     source: Path
     views: tuple[View, ...]
     bounds: NDArray[np.float64]
     unbounded: bool
-    mask_role: Literal["object", "ignore"] = "object"
+    mask_role: MaskRole = "object"
     warnings: tuple[str, ...] = field(default=())
 
     def select(self, keep: Callable[[View], bool]) -> "Capture":

@@ -22,8 +22,9 @@ from .picture_files import PICTURE_ERRORS
 class LoadedViews:
     """Views whose pictures were read, with intrinsics of the pictures as they were loaded.
 
-    `pixels` are the sRGB, straight-alpha pixels of all views, row by row, one view after the other: view i owns
-    `pixels[offsets[i] : offsets[i + 1]]`. Where `ignored` is true nothing is known; None where all is known.
+    `pixels` are the sRGB, straight-alpha pixels of all views, row by row, one view after the
+    other: view i owns `pixels[offsets[i] : offsets[i + 1]]`. Where `ignored` is true nothing is
+    known; None where all is known.
     """
 
     views: tuple[View, ...]
@@ -54,10 +55,10 @@ def load_images(
     image_width: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> LoadedViews:
-    """Reads the pictures of all views, those wider than `image_width` reduced to it; 0 keeps their sizes.
+    """Reads the pictures of all views and reduces those wider than `image_width`, if not 0.
 
-    Unreadable pictures are left out and said so in `warnings`. `on_progress` is told how many of how many are read; what
-    it raises ends the loading.
+    Unreadable pictures are left out and said so in `warnings`. `on_progress` is told how many of
+    how many are read; what it raises ends the loading.
 
     Raises:
         JobError: where no picture can be read.
@@ -75,7 +76,7 @@ def load_images(
     def load(index: int) -> str:
         view, part = views[index], slice(offsets[index], offsets[index + 1])
         try:
-            image, hidden = _read_view(view, capture.mask_role == "ignore")
+            image, hidden = read_view(view, capture.mask_role == "ignore")
         except PICTURE_ERRORS as error:
             return f"{view.name} ({error})"
         pixels[part] = image.reshape(-1, 4)
@@ -102,7 +103,7 @@ def load_images(
 
 
 def reduced_lens(view: View, image_width: int) -> Intrinsics:
-    """The lens of a view in front of its picture reduced to `image_width`, where that is smaller."""
+    """The lens of a view whose picture is reduced to `image_width`, if it is wider than that."""
     lens = view.intrinsics
     if image_width <= 0 or image_width >= lens.width:
         return lens
@@ -133,7 +134,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
 
 
 def reduce_image(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """A straight-alpha picture at a smaller size: each new pixel is the mean of the area that it covers.
+    """Shrinks a straight-alpha picture; each new pixel is the mean of the area that it covers.
 
     Colors count as much as they are opaque, as in a premultiplied picture.
     """
@@ -153,7 +154,11 @@ def reduce_image(image: NDArray[np.uint8], width: int, height: int) -> NDArray[n
     return (reduced + 0.5).clip(0, 255).astype(np.uint8)
 
 
-def _read_view(view: View, ignore: bool) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+def read_view(view: View, ignore: bool) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+    """A view's picture at the size of its lens, and where its mask says to ignore it.
+
+    Without `ignore` the mask is an object's: it makes the rest transparent.
+    """
     assert view.image is not None
     image, hidden = read_picture(view.image), None
     if view.mask is not None:
@@ -185,7 +190,7 @@ def _area_means(image: NDArray[np.float32], width: int, height: int) -> NDArray[
 
 
 def _axis_means(image: NDArray[np.float32], size: int, axis: int) -> NDArray[np.float32]:
-    """Means of `size` equal parts along an axis: differences of its running sum, read between its entries."""
+    """Means of `size` equal parts along an axis, as differences of its running sum."""
     old_size = image.shape[axis]
     edges = np.linspace(0, old_size, size + 1)
     before = np.minimum(edges.astype(np.int64), old_size - 1)

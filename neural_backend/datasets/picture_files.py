@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from .capture import View
+from .capture import MaskRole, View
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 IMAGE_FOLDERS = ("images", "images_2", "images_4", "images_8", "input", "rgb")
@@ -30,8 +30,8 @@ class PictureFinder:
     def find(self, name: str) -> Path | None:
         """The picture that `name` means, with or without its extension, whatever its case.
 
-        Failing that, the picture of the same name in a folder of images: cameras are often written on one machine, with
-        its absolute paths, and used on another.
+        Failing that, the picture of the same name in a folder of images: cameras are often
+        written on one machine, with its absolute paths, and used on another.
         """
         relative = Path(clean_name(name))
         for folder in self.folders:
@@ -45,14 +45,20 @@ class PictureFinder:
                     return found
         return None
 
-    def mask_of(self, image: Path) -> Path | None:
-        """The mask of an image, in a folder `masks` of the capture: of the same name, or `IMAGE.JPG.png`."""
+    def mask_of(self, image: Path) -> tuple[Path, MaskRole] | None:
+        """The mask of an image, in a folder `masks` of the capture.
+
+        One of the image's own name shows an object, as photogrammetry tools write them;
+        `IMAGE.JPG.png` is what COLMAP is told to ignore.
+        """
         for folder in self.folders:
             for masks in MASK_FOLDERS:
-                for name in (image.name + ".png", image.name):
-                    found = self._match(folder / masks / name)
-                    if found is not None:
-                        return found
+                ignored = self._listing(folder / masks).get(f"{image.name}.png".lower())
+                if ignored is not None:
+                    return ignored, "ignore"
+                found = self._match(folder / masks / image.name)
+                if found is not None:
+                    return found, "object"
         return None
 
     def _match(self, path: Path) -> Path | None:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from ..protocol.errors import JobError
 
 OPENCV_TO_BLENDER = np.diag([1.0, -1.0, -1.0, 1.0])
-"""Right factor that turns a camera looking along +Z with Y down into one looking along −Z with Y up."""
+"""Right factor that turns a camera looking along +Z with Y down into one looking along −Z with Y
+up."""
 
 _SCALE_TOLERANCE = 1e-3
 _SHEAR_TOLERANCE = 0.02
@@ -19,8 +20,8 @@ _SHEAR_TOLERANCE = 0.02
 def read_pose(values: Any, source: Path, name: str) -> tuple[NDArray[np.float64], float]:
     """A rigid (4, 4) camera-to-world matrix and the scale that was removed from it.
 
-    Takes (3, 4) as well as (4, 4) values. Rounding is taken out: the rotation is the orthonormal matrix nearest to the
-    one given.
+    Takes (3, 4) as well as (4, 4) values. Rounding is taken out: the rotation is the orthonormal
+    matrix nearest to the one given.
 
     Raises:
         JobError: where the matrix has the wrong shape, holds NaN, is singular, mirrors or shears.

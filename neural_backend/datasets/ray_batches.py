@@ -17,7 +17,7 @@ from .images import LoadedViews
 
 @dataclass(frozen=True)
 class RayBatch:
-    """Rays and the straight-alpha colors that were seen along them, sRGB in [0, 1]; `rays.views` is always set."""
+    """Rays and the straight-alpha sRGB colors in [0, 1] seen along them; `rays.views` is set."""
 
     rays: Rays
     rgba: Float[Tensor, "rays 4"]
@@ -26,16 +26,18 @@ class RayBatch:
 class RayBatches:
     """The pixels of a capture's views, numbered from 0 over all views, row by row.
 
-    Directions in camera space are stored once for each distinct lens, so that memory is that of the pixels and poses.
+    Directions in camera space are stored once for each distinct lens, so that memory is that of
+    the pixels and poses.
     """
 
     num_pixels: int
     candidates: Int[Tensor, " candidates"] | None
-    """The pixels that `draw` chooses from; None for all. A method's `prepare` may set it; ignored ones are left out."""
+    """The pixels that `draw` chooses from; None for all. A method's `prepare` may set it; ignored
+    ones are left out."""
     views: tuple[View, ...]
     pixels: UInt8[Tensor, "pixels 4"]
     pixel_offsets: Int[Tensor, " views+1"]
-    """View i owns the pixels from `pixel_offsets[i]` to before `pixel_offsets[i + 1]`; on the CPU."""
+    """View i owns the pixels from entry i to before entry i + 1; on the CPU."""
     lens_directions: Float[Tensor, "lens_pixels 3"]
     """Unit directions in camera space, of all pixels of the distinct lenses."""
     lens_offsets: Int[Tensor, " views"]
@@ -91,7 +93,7 @@ class RayBatches:
         return RayBatch(rays, self.pixels.index_select(0, pixels).float().mul_(1 / 255))
 
     def draw(self, count: int, generator: torch.Generator) -> RayBatch:
-        """Rays through random pixels, uniformly over `candidates`. `generator` is one of the CPU, whatever the device."""
+        """Rays through random pixels, uniformly over `candidates`; `generator` is a CPU one."""
         high = self.num_pixels if self.candidates is None else len(self.candidates)
         chosen = torch.randint(high, (count,), generator=generator).to(
             self.device, non_blocking=True
@@ -132,7 +134,10 @@ def camera_rays(
     view: int | None = None,
     device: torch.device | str = "cpu",
 ) -> Rays:
-    """The rays through all pixels of a camera, row by row. `view` is the training view whose appearance they take."""
+    """The rays through all pixels of a camera, row by row.
+
+    `view` is the training view whose appearance they take.
+    """
     seen = torch.from_numpy(pixel_directions(intrinsics).reshape(-1, 3)).to(device)
     pose = torch.from_numpy(np.asarray(camera_to_world, dtype=np.float32)).to(device)
     directions = seen @ pose[:3, :3].T

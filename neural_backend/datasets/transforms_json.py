@@ -1,21 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Reads transforms.json in every dialect in use.
 
-- NeRF synthetic: `camera_angle_x`, `file_path` without extension, splits in transforms_train/val/test.json.
+- NeRF synthetic: `camera_angle_x`, `file_path` without extension, splits in
+  transforms_train/val/test.json.
 - instant-ngp: `fl_x fl_y cx cy w h`, `k1 k2 k3 k4 p1 p2`, `is_fisheye`; each also per frame.
-- nerfstudio: the same with `camera_model`, `mask_path` (black is ignored), `train_filenames` and its sisters. Poses are
-  taken as they are in the file: `applied_transform`, which nerfstudio applied to what COLMAP solved, stays applied.
+- nerfstudio: the same with `camera_model`, `mask_path` (black is ignored), `train_filenames` and
+  its sisters. Poses are taken as they are in the file: `applied_transform`, which nerfstudio
+  applied to what COLMAP solved, stays applied.
 - D-NeRF: `time` of each frame.
-- Our own, which other readers ignore: per frame `frame` (timeline frame) and `split`, and for the whole file
-  `"neural_fields": {"version": 1, "generator": "Neural Fields 0.1.0", "bounds": [[x, y, z], [x, y, z]],
-  "unbounded": false, "mask_role": "object"}`; each entry may be missing.
+- Our own, which other readers ignore: per frame `frame` (timeline frame) and `split`, and for the
+  whole file `"neural_fields": {"version": 1, "generator": "Neural Fields 0.1.0", "bounds": [[x,
+  y, z], [x, y, z]], "unbounded": false, "mask_role": "object"}`; each entry may be missing.
 
-Source: the loaders of nerf (load_blender.py), instant-ngp (nerf_loader.cu) and nerfstudio (nerfstudio_dataparser.py).
+Source: the loaders of nerf (load_blender.py), instant-ngp (nerf_loader.cu) and nerfstudio
+(nerfstudio_dataparser.py).
 """
 
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +68,7 @@ def read_transforms(files: Sequence[Path], source: Path, need_pictures: bool = T
         frames = values.get("frames")
         if not isinstance(frames, list):
             raise JobError(f"{file} has no list of frames.", "Choose a transforms.json of cameras.")
-        reader = _FrameReader(file, values, finder, need_pictures)
+        reader = _FrameReader(file, values, finder, findings, need_pictures)
         for index, frame in enumerate(frames):
             if not isinstance(frame, dict):
                 raise _wrong(
@@ -82,8 +86,8 @@ def read_transforms(files: Sequence[Path], source: Path, need_pictures: bool = T
             findings.mask_role = "ignore"
     if scales:
         findings.warnings.append(
-            f"A scale of {min(scales):g} to {max(scales):g} was removed from {len(scales)} camera poses; "
-            "their positions are unchanged."
+            f"A scale of {min(scales):g} to {max(scales):g} was removed from {len(scales)} "
+            "camera poses; their positions are unchanged."
         )
     findings.views = _with_own_names(findings.views)
     return findings
@@ -115,13 +119,18 @@ class _FrameReader:
     """Reads the frames of one file, whose own values stand in for what a frame leaves out."""
 
     def __init__(
-        self, file: Path, values: dict[str, Any], finder: PictureFinder, need_pictures: bool
+        self,
+        file: Path,
+        values: dict[str, Any],
+        finder: PictureFinder,
+        findings: Findings,
+        need_pictures: bool,
     ) -> None:
         self.file = file
         self.values = values
         self.finder = finder
+        self.findings = findings
         self.need_pictures = need_pictures
-        self.sizes: dict[str, tuple[int, int] | None] = {}
         self.split_of = {
             clean_name(str(name)): split
             for key, split in SPLIT_LISTS.items()
@@ -144,8 +153,8 @@ class _FrameReader:
         pose, scale = read_pose(frame["transform_matrix"], self.file, name)
         image = self.finder.find(name) if frame.get("file_path") else None
         mask = self.finder.find(str(frame["mask_path"])) if frame.get("mask_path") else None
-        if mask is None and image is not None:
-            mask = self.finder.mask_of(image)
+        if mask is None:
+            mask = self.findings.mask_beside(self.finder, image)
         split = SPLIT_FILES.get(self.file.name, "train")
         split = self.split_of.get(name, split)
         if frame.get("split") in ("train", "val", "test"):
@@ -277,8 +286,8 @@ def check_lens(lens: Intrinsics, file: Path, name: str) -> None:
     )
     if not all(map(math.isfinite, values)) or lens.focal_x_px <= 0 or lens.focal_y_px <= 0:
         raise JobError(
-            f"{file}: the lens of {name} is impossible: focal length {lens.focal_x_px:g} × {lens.focal_y_px:g} px, "
-            f"center {lens.center_x_px:g}, {lens.center_y_px:g} px.",
+            f"{file}: the lens of {name} is impossible: focal length {lens.focal_x_px:g} × "
+            f"{lens.focal_y_px:g} px, center {lens.center_x_px:g}, {lens.center_y_px:g} px.",
             "A focal length must be positive. Correct the file or solve the cameras again.",
         )
 
@@ -307,8 +316,6 @@ def _read_own_block(findings: Findings, file: Path, values: dict[str, Any]) -> N
 
 def _with_own_names(views: list[View]) -> list[View]:
     """Tells views apart that have one name, as those of a camera path without pictures may."""
-    from dataclasses import replace
-
     seen: dict[str, int] = {}
     unique = []
     for view in views:

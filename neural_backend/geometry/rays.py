@@ -12,8 +12,8 @@ from torch import Tensor
 class Rays:
     """Half lines in scene units.
 
-    `directions` have unit length. `times` are in [0, 1], None for a scene that does not move. `views` are the indices
-    of the training views that the rays belong to, None for new cameras.
+    `directions` have unit length. `times` are in [0, 1], None for a scene that does not move.
+    `views` are the indices of the training views that the rays belong to, None for new cameras.
     """
 
     origins: Float[Tensor, "rays 3"]
@@ -45,9 +45,10 @@ class Rays:
 class RenderedRays:
     """What each ray gathers.
 
-    `rgb` is premultiplied: the light of the field alone, without background. Shown over a background it is
-    `rgb + (1 - accumulation) * background`. `depth` is the distance along the ray, in scene units, averaged by what is
-    seen; infinite for a ray that meets nothing. `normals` are unit vectors in world space, None where not asked for.
+    `rgb` is premultiplied: the light of the field alone, without background. Shown over a
+    background it is `rgb + (1 - accumulation) * background`. `depth` is the distance along the
+    ray, in scene units, averaged by what is seen; infinite for a ray that meets nothing.
+    `normals` are unit vectors in world space, None where not asked for.
     """
 
     rgb: Float[Tensor, "rays 3"]
