@@ -11,8 +11,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Folder of real captures, which are no part of the repository; without it the test is
-    skipped."""
+    """Folder of real captures, which are no part of the repository; skips where it is absent."""
     chosen = os.environ.get("NEURAL_FIELDS_TEST_DATA")
     folder = Path(chosen) if chosen else REPOSITORY.parent / "shared" / "data"
     if not folder.is_dir():

@@ -21,7 +21,7 @@ from .assembly import Findings
 from .capture import View
 from .picture_files import IMAGE_FOLDERS, PictureFinder, clean_name
 from .poses import OPENCV_TO_BLENDER, quaternion_to_rotation, read_pose, rotation_to_quaternion
-from .transforms_json import check_lens, trimmed
+from .transforms_json import FISHEYE_KEYS, PERSPECTIVE_KEYS, check_lens, trimmed
 
 MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse", ".")
 
@@ -138,9 +138,7 @@ def _lens(
             "Export the model from COLMAP again.",
         )
     named = dict(zip(model.parameters, values, strict=True))
-    fisheye = ("k1", "k2", "k3", "k4")
-    perspective = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
-    keys = fisheye if model.is_fisheye else perspective
+    keys = FISHEYE_KEYS if model.is_fisheye else PERSPECTIVE_KEYS
     lens = Intrinsics(
         width=width,
         height=height,

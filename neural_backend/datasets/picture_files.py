@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where the pictures that a file of cameras names really are, and what their headers say."""
 
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 from PIL import Image
 
 from .capture import MaskRole, View
@@ -109,13 +111,12 @@ def shows_through(path: Path) -> bool:
                 image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
             ):
                 return False
-            lowest, _ = image.convert("RGBA").getchannel("A").getextrema()
+            return int(np.asarray(image.convert("RGBA"))[..., 3].min()) < 255
     except PICTURE_ERRORS:
         return False
-    return int(lowest) < 255
 
 
-def any_transparent(views: tuple[View, ...], tries: int = 3) -> bool:
+def any_transparent(views: Sequence[View], tries: int = 3) -> bool:
     """Whether the pictures of these views have an alpha worth the name, judged by a few of them."""
     pictured = [view.image for view in views if view.image is not None]
     return any(shows_through(path) for path in pictured[:: max(1, len(pictured) // tries)][:tries])

@@ -42,6 +42,9 @@ SPLIT_LISTS: dict[str, Split] = {
     "val_filenames": "val",
     "test_filenames": "test",
 }
+PERSPECTIVE_KEYS: tuple[str, ...] = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
+FISHEYE_KEYS: tuple[str, ...] = ("k1", "k2", "k3", "k4")
+"""Distortion coefficients in the order of `Intrinsics.distortion`."""
 _PERSPECTIVE_MODELS = (
     "OPENCV",
     "PINHOLE",
@@ -216,11 +219,7 @@ class _FrameReader:
                 f"{self.file}: the camera model {model} of {name} is not supported.",
                 "Undistort the pictures to OPENCV or PINHOLE cameras.",
             )
-        keys = (
-            ("k1", "k2", "k3", "k4")
-            if is_fisheye
-            else ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
-        )
+        keys = FISHEYE_KEYS if is_fisheye else PERSPECTIVE_KEYS
         if "PINHOLE" in model:
             keys = ()
         lens = Intrinsics(

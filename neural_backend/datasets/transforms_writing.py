@@ -12,14 +12,11 @@ import numpy as np
 
 from ..geometry.cameras import Intrinsics
 from .capture import Capture, Split, View
-from .transforms_json import SPLIT_FILES, SPLIT_LISTS
+from .transforms_json import FISHEYE_KEYS, PERSPECTIVE_KEYS, SPLIT_FILES, SPLIT_LISTS
 
 _NGP_HALF_BOX = 1.5
 """instant-ngp's unit box covers this many scene units to each side of the origin (its scale is
 0.33)."""
-
-_PERSPECTIVE_KEYS = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
-_FISHEYE_KEYS = ("k1", "k2", "k3", "k4")
 
 
 def write_transforms(capture: Capture, file: Path) -> None:
@@ -34,8 +31,8 @@ def write_nerf_synthetic(
 ) -> None:
     """Writes transforms_train.json and its sisters.
 
-    `pictures` are paths in `folder` by the names of the views. Other readers of this dialect look at
-    `camera_angle_x` alone; where it does not tell the whole lens, the rest is added.
+    `pictures` are paths in `folder` by the names of the views. Other readers of this dialect look
+    at `camera_angle_x` alone; where it does not tell the whole lens, the rest is added.
     """
     lenses = {view.intrinsics for view in capture.views}
     plain = len(lenses) == 1 and all(_angle_tells_all(lens) for lens in lenses)
@@ -119,7 +116,7 @@ def _frame(view: View, picture: str, mask: str) -> dict[str, Any]:
 
 def _lens_values(lens: Intrinsics) -> dict[str, Any]:
     is_fisheye = lens.model == "OPENCV_FISHEYE"
-    keys = _FISHEYE_KEYS if is_fisheye else _PERSPECTIVE_KEYS
+    keys = FISHEYE_KEYS if is_fisheye else PERSPECTIVE_KEYS
     values: dict[str, Any] = {
         "camera_model": lens.model,
         "w": lens.width,

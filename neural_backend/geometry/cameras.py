@@ -120,7 +120,7 @@ def distort(plane: NDArray[np.floating], coefficients: tuple[float, ...]) -> NDA
     """
     _, _, p1, p2, *_ = _padded(coefficients, 8)
     x, y = plane[..., 0], plane[..., 1]
-    r2 = x * x + y * y
+    r2 = np.square(plane).sum(axis=-1)
     radial = _radial_factor(r2, coefficients)
     return np.stack(
         [
@@ -170,9 +170,9 @@ def _radial_range(
     coefficients: tuple[float, ...],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Slopes from the axis outwards and the radii where they are seen, as far as these rise."""
-    slopes = np.linspace(0, _WIDEST_SLOPE, 8001)
+    slopes: NDArray[np.float64] = np.linspace(0.0, _WIDEST_SLOPE, 8001)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        radii = slopes * _radial_factor(slopes * slopes, coefficients)
+        radii = slopes * _radial_factor(np.square(slopes), coefficients)
     return _rising_part(slopes, radii)
 
 
