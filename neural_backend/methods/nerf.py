@@ -25,6 +25,8 @@ Background = Literal["white", "black", "random"]
 _POINTS_AT_ONCE = 2**18
 _NEAREST, _FARTHEST = 0.05, 1000.0
 """Range of unbounded rays, in half sides of the bounds."""
+_MOST_PIXELS_TRIMMED = 2**26
+"""A list of more pixels than this takes more memory than it saves time."""
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
@@ -125,6 +127,7 @@ class NeRF:
         self.fields = nn.ModuleDict(
             {name: _make_field(config, bounds, unbounded, generator) for name in names}
         ).to(self.device)
+        self._trimmed: RayBatches | None = None
         self._reach = float((bounds[1] - bounds[0]).max()) / 2
         self._optimizer = _make_optimizer(self.fields, config.learning_rate)
 
@@ -138,12 +141,13 @@ class NeRF:
         return self.fields["fine" if self.config.hierarchical else "coarse"]
 
     def prepare(self, batches: RayBatches) -> None:
-        """There is nothing to prepare."""
+        """There is nothing to prepare: what a resumed training needs too is done in its steps."""
 
     def train_step(
         self, batches: RayBatches, progress: TrainingProgress, generator: torch.Generator
     ) -> dict[str, float | Tensor]:
         """Takes a step on the squared errors of both networks (eq. 6); `mse` is the last one's."""
+        self._leave_out_misses(batches)
         batch = batches.draw(self.config.rays, generator)
         rays, rgba = batch.rays.to(self.device), batch.rgba.to(self.device)
         random = generator_for(self.device, generator)
@@ -296,6 +300,22 @@ class NeRF:
             t_edges = from_spacing(t_edges, self._reach)
         points = rays.origins[:, None] + t_edges[:, :-1, None] * rays.directions[:, None]
         return points, t_edges
+
+    def _leave_out_misses(self, batches: RayBatches) -> None:
+        """Has only rays drawn that cross the bounds: the others can teach nothing."""
+        if self._trimmed is batches or self.unbounded or batches.num_pixels > _MOST_PIXELS_TRIMMED:
+            return
+        pixels = batches.candidates
+        if pixels is None:
+            pixels = torch.arange(batches.num_pixels, device=batches.device)
+        kept = []
+        for part in pixels.split(_POINTS_AT_ONCE):
+            near, far = self._limits(batches.rays(part).rays.to(self.device))
+            kept.append(part[(far > near).to(part.device)])
+        candidates = torch.cat(kept) if kept else pixels
+        if len(candidates):
+            batches.candidates = candidates
+        self._trimmed = batches
 
     def _limits(self, rays: Rays) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]]:
         """Where sampling begins and ends: distances, or their spacing in an unbounded scene."""
