@@ -17,6 +17,7 @@ class TinyConfig:
     batch: int = 128
     learning_rate: float = 0.05
     step_seconds: float = 0.0
+    prepare_seconds: float = 0.0
     nan_at: int = -1
     crash_at: int = -1
 
@@ -40,10 +41,11 @@ class TinyMethod:
         self.config, self.device, self._bounds = config, device, bounds.to(device)
         self.unbounded, self.num_views = unbounded, num_views
         self.values = torch.zeros(4, device=device, requires_grad=True)
-        self.optimizer = torch.optim.Adam([self.values], lr=config.learning_rate)
+        self.mean = torch.zeros(4, device=device)
         self.prepared = torch.zeros(1)
 
     def prepare(self, batches):
+        time.sleep(self.config.prepare_seconds)
         self.prepared += 1
 
     def train_step(self, batches, progress: TrainingProgress, generator):
@@ -58,9 +60,10 @@ class TinyMethod:
         loss = (rgb + (1 - accumulation)[:, None] * background - truth).square().mean()
         if progress.step == self.config.nan_at:
             loss = loss * float("nan")
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
+        (gradient,) = torch.autograd.grad(loss, self.values)
+        self.mean = 0.9 * self.mean + 0.1 * gradient
+        with torch.no_grad():
+            self.values -= self.config.learning_rate * self.mean / (self.mean.abs() + 1e-8)
         return {"loss": loss.detach()}
 
     def _seen(self, rays):
@@ -90,23 +93,11 @@ class TinyMethod:
         return self._bounds
 
     def state(self):
-        moments = self.optimizer.state_dict()["state"].get(0, {})
-        return {
-            "values": self.values.detach(),
-            "prepared": self.prepared,
-            "step": torch.as_tensor(moments.get("step", 0.0), dtype=torch.float32),
-            "mean": moments.get("exp_avg", torch.zeros(4)),
-            "variance": moments.get("exp_avg_sq", torch.zeros(4)),
-        }
+        return {"values": self.values.detach(), "mean": self.mean, "prepared": self.prepared}
 
     def load_state(self, state):
         if set(state) != set(self.state()):
             raise ValueError(f"expected {sorted(self.state())}, got {sorted(state)}")
         with torch.no_grad():
             self.values.copy_(state["values"])
-        self.prepared = state["prepared"].cpu()
-        self.optimizer.state[self.values] = {
-            "step": state["step"].cpu(),
-            "exp_avg": state["mean"].clone(),
-            "exp_avg_sq": state["variance"].clone(),
-        }
+        self.mean, self.prepared = state["mean"], state["prepared"].cpu()

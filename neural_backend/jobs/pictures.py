@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads the pictures of a capture while its progress is told."""
+"""Reads and copies the pictures of a capture while its progress is told."""
 
 import queue
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from typing import TypeVar
 
 from ..datasets.capture import Capture
 from ..datasets.images import LoadedViews, load_images
@@ -12,16 +13,35 @@ from ..protocol.messages import Progress
 
 _TELL_EVERY_S = 0.25
 
+OnProgress = Callable[[int, int], None]
+Result = TypeVar("Result")
+
 
 class _StoppedError(Exception):
-    """Ends a loading whose job was cancelled."""
+    """Ends work whose job was cancelled."""
 
 
 def load_pictures(
     capture: Capture, image_width: int, job_id: str
 ) -> Generator[Progress, None, LoadedViews]:
     """`load_images` as a part of a job, which may be closed at each report of its progress."""
-    told: queue.Queue[tuple[int, int] | LoadedViews | BaseException] = queue.Queue()
+    return (
+        yield from tell_progress(
+            lambda on_progress: load_images(capture, image_width, on_progress),
+            job_id,
+            "reading pictures",
+            len(capture.views),
+        )
+    )
+
+
+def tell_progress(
+    work: Callable[[OnProgress], Result], job_id: str, stage: str, num_pictures: int
+) -> Generator[Progress, None, Result]:
+    """Does `work` in a thread; yields what it tells its argument, returns what it returns."""
+    told: queue.Queue[tuple[int, int] | None] = queue.Queue()
+    results: list[Result] = []
+    errors: list[BaseException] = []
     stopped = threading.Event()
 
     def on_progress(done: int, total: int) -> None:
@@ -29,36 +49,33 @@ def load_pictures(
             raise _StoppedError
         told.put((done, total))
 
-    def load() -> None:
+    def do() -> None:
         try:
-            told.put(load_images(capture, image_width, on_progress))
+            results.append(work(on_progress))
         except BaseException as error:
-            told.put(error)
-            if not isinstance(error, Exception):
-                raise
+            errors.append(error)
+        told.put(None)
 
     started = shown = time.monotonic()
-    yield _progress(job_id, 0, len(capture.views), 0.0)
-    threading.Thread(target=load, name="pictures", daemon=True).start()
+    yield _progress(job_id, stage, 0, num_pictures, 0.0)
+    threading.Thread(target=do, name=stage, daemon=True).start()
     try:
-        while True:
-            news = told.get()
-            if isinstance(news, BaseException):
-                raise news
-            if isinstance(news, LoadedViews):
-                return news
+        while (news := told.get()) is not None:
             now = time.monotonic()
             if now - shown >= _TELL_EVERY_S or news[0] == news[1]:
                 shown = now
-                yield _progress(job_id, *news, now - started)
+                yield _progress(job_id, stage, *news, now - started)
     finally:
         stopped.set()
+    if errors:
+        raise errors[0]
+    return results[0]
 
 
-def _progress(job_id: str, done: int, total: int, seconds: float) -> Progress:
+def _progress(job_id: str, stage: str, done: int, total: int, seconds: float) -> Progress:
     return Progress(
         job_id=job_id,
-        stage="reading pictures",
+        stage=stage,
         done=done,
         total=total,
         unit="pictures",

@@ -16,7 +16,11 @@ RunState = Literal["queued", "training", "trained", "failed", "cancelled"]
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """What `run.json` says. `capture` is relative to the run folder where both are on one drive."""
+    """What `run.json` says.
+
+    `capture` is relative to the run folder where both are on one drive; `views_digest` tells one
+    set of training views from another.
+    """
 
     state: RunState = "queued"
     method: str = ""
@@ -28,6 +32,7 @@ class RunRecord:
     seed: int = 0
     image_width: int = 0
     hold_out: int = 8
+    views_digest: str = ""
     budget_steps: int = 0
     budget_seconds: float = 0.0
     steps: int = 0

@@ -2,6 +2,7 @@
 """Learns a field from a capture."""
 
 import contextlib
+import hashlib
 from collections.abc import Generator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 import torch
 
 from .. import __version__
-from ..datasets.capture import Capture
+from ..datasets.capture import Capture, View
 from ..datasets.loading import load_capture
 from ..datasets.ray_batches import RayBatches
+from ..datasets.transforms_writing import write_transforms
 from ..methods.base import Method
 from ..methods.configuration import config_from_dict
 from ..methods.registry import MethodRecipe, build_method, method_config, resolve_method
@@ -112,6 +114,11 @@ def _resumed_record(job: Train, folder: RunFolder) -> RunRecord:
     return record
 
 
+def _digest(views: tuple[View, ...]) -> str:
+    names = "\n".join(view.name for view in views)
+    return hashlib.sha256(names.encode()).hexdigest()[:16]
+
+
 def _end(folder: RunFolder, state: str, message: str = "") -> None:
     # The disk may be the very thing that failed.
     with contextlib.suppress(OSError, JobError):
@@ -137,6 +144,7 @@ class _Training:
 
     def events(self, checkpoint: Checkpoint | None) -> Generator[Event, None, None]:
         job_id, width = self.job.job_id, self.record.image_width
+        write_transforms(self.capture, self.folder.capture_file)
         pictures = yield from load_pictures(self.capture.split("train"), width, job_id)
         warnings = pictures.warnings
         held_out = some_held_out_views(self.capture)
@@ -146,31 +154,32 @@ class _Training:
         for warning in warnings:
             yield Warned(job_id=job_id, message=warning)
         if checkpoint is None:
-            self._build(len(pictures.views))
+            self._build(pictures.views)
         else:
-            self._restore(checkpoint, len(pictures.views))
+            self._restore(checkpoint, pictures.views)
         report = yield from self._learn(RayBatches(pictures, self.device), checkpoint)
         yield from self._finish(report)
 
-    def _build(self, num_views: int) -> None:
+    def _build(self, views: tuple[View, ...]) -> None:
         self.recipe = MethodRecipe(
             method=self.record.method,
             config=self.record.config,
             bounds=tuple(tuple(map(float, corner)) for corner in self.capture.bounds),
             unbounded=self.capture.unbounded,
-            num_views=num_views,
+            num_views=len(views),
         )
+        self.folder.update_record(views_digest=_digest(views))
         # Networks draw their first weights from torch's own generator.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.record.seed)
             self.method = build_method(self.recipe, self.device)
 
-    def _restore(self, checkpoint: Checkpoint, num_views: int) -> None:
+    def _restore(self, checkpoint: Checkpoint, views: tuple[View, ...]) -> None:
         self.recipe = config_from_dict(MethodRecipe, checkpoint.config)
-        if self.recipe.num_views != num_views:
+        if self.record.views_digest != _digest(views):
             raise JobError(
-                f"The run was trained on {self.recipe.num_views} views, "
-                f"and now the capture has {num_views}.",
+                f"The run was trained on {self.recipe.num_views} views of the capture, and the "
+                f"{len(views)} that it has now are not the same.",
                 "Resume with the capture as it was, or train into a new folder.",
             )
         self.method = restore_method(checkpoint, self.device)

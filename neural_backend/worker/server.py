@@ -208,7 +208,7 @@ class Server:
                     return
                 if not (isinstance(self._running, Train) and self._stage == "training"):
                     self._interrupting = True
-                    _thread.interrupt_main()
+                    _interrupt_main_thread()
 
     def _stop_waiting_jobs(self) -> None:
         with self._changed:
@@ -226,6 +226,14 @@ class Server:
         """From the listening thread, whose own stream tells it when nobody listens any more."""
         with contextlib.suppress(BrokenPipeError):
             self._writer.say(message)
+
+
+def _interrupt_main_thread() -> None:
+    if hasattr(signal, "pthread_kill"):
+        # A real signal also ends a wait in the operating system.
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
 
 
 def _cancelled(job: Job) -> JobCancelled:
