@@ -42,6 +42,13 @@ class Addon:
         finally:
             self.session.unsubscribe(listener)
 
+    def close(self) -> None:
+        """Ends the worker, and takes the add-on out while Blender is still whole."""
+        import addon_utils
+
+        self.session.stop()
+        addon_utils.disable(PACKAGE)
+
     def run_job(self, job: Any, label: str) -> Any:
         """For a job that has no operator of its own. Returns its final event."""
         record = self.session.submit(job, label)

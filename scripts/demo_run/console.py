@@ -33,6 +33,7 @@ class Stage:
             console.print(f"{title}…")
 
     def show(self, done: float, total: float, note: str = "") -> None:
+        done = min(done, total)
         if self.progress is not None and self.task is not None:
             self.progress.update(self.task, completed=done, total=total or None, note=note)
             return

@@ -59,7 +59,7 @@ def run(
         return 130
     finally:
         if addon is not None:
-            addon.session.stop()
+            addon.close()
         terminal.close()
     return 0
 
@@ -76,6 +76,7 @@ class Demo:
         self.quality, self.device = quality, device
         self.scene = bpy.context.scene
         folders.stills.mkdir()
+        bpy.context.preferences.filepaths.save_version = 0  # no demo.blend1
         # Saved first: results are linked by paths relative to the file.
         bpy.ops.wm.save_as_mainfile(filepath=str(folders.blend))
 
@@ -96,7 +97,7 @@ class Demo:
         with self.terminal.stage("Compare with the scene"):
             found = geometry.compare(real_surface, geometry.surface_of([mesh]), eyes)
             within = f"within {100 * geometry.THRESHOLD:g} % of the diagonal"
-            results.mesh_figures = [
+            results.mesh_figures += [
                 ("Chamfer distance", f"{found.chamfer_percent:.2f} % of the diagonal"),
                 ("F-score", f"{100 * found.f_score:.1f} % {within}"),
             ]
@@ -115,6 +116,11 @@ class Demo:
         self.learn(photos.absolute(), results, image_width=self.quality.photo_width)
         mesh = self.extract_mesh(results)
         self.render_views()
+        # The measuring wrote, for each held-out photo, the field's view, the photo and the error.
+        pictures = sorted((self.folders.run / "outputs" / "evaluation").glob("*.png"))
+        with Image.open(pictures[len(pictures) // 2]) as picture:
+            seen, truth = photos_demo.first_two_of_three(picture.convert("RGBA"))
+        results.views = compared(truth, seen, "Held-out photo", "Novel view · the field")
         self.finish(results, mesh)
 
     def learn(self, capture: Path, results: Results, image_width: int) -> None:
@@ -158,7 +164,7 @@ class Demo:
             raise DemoError(f"extract_mesh left {len(made)} new meshes in the scene, not one.")
         mesh = made[0]
         size = f"{len(mesh.data.vertices):,} vertices, {len(mesh.data.polygons):,} faces"
-        results.mesh_figures = [("Mesh", size), *results.mesh_figures]
+        results.mesh_figures.append(("Mesh", size))
         return mesh
 
     def render_views(self) -> None:

@@ -7,6 +7,7 @@ import bpy
 import numpy as np
 from mathutils import Matrix, Quaternion, Vector
 from numpy.typing import NDArray
+from PIL import Image
 
 from .blender import call
 from .folders import DemoError
@@ -31,6 +32,8 @@ def prepare(scene: bpy.types.Scene, photos: Path, quality: Quality) -> list[bpy.
     scene.render.fps = 24
     scene.frame_start, scene.frame_end = 1, quality.frames
     scene.camera = flying_camera(scene, cameras)
+    longer = max(scene.render.resolution_x, scene.render.resolution_y)
+    scene.render.resolution_percentage = min(100, round(100 * quality.view_px / longer))
     bpy.context.view_layer.update()
     return cameras
 
@@ -57,6 +60,15 @@ def flying_camera(scene: bpy.types.Scene, cameras: list[bpy.types.Object]) -> bp
         for channel in ("location", "rotation_quaternion"):
             camera.keyframe_insert(channel, frame=frame)
     return camera
+
+
+def first_two_of_three(picture: Image.Image) -> tuple[Image.Image, Image.Image]:
+    """Pictures that stand side by side in one."""
+    width = picture.width // 3
+    return (
+        picture.crop((0, 0, width, picture.height)),
+        picture.crop((width, 0, 2 * width, picture.height)),
+    )
 
 
 def positions_of(cameras: list[bpy.types.Object]) -> NDArray[np.float64]:
