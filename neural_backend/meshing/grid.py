@@ -74,9 +74,9 @@ class Lattice:
         x, y, z = (-(-(count + 2) // BLOCK) for count in self.cells)
         return x, y, z
 
-    def world(self, indices: NDArray[np.floating]) -> NDArray[np.float64]:
+    def world(self, indices: NDArray[np.number]) -> NDArray[np.float64]:
         """Positions of grid indices (..., 3), which need not be whole."""
-        return self.lower + indices * self.cell
+        return self.lower + indices.astype(np.float64) * self.cell
 
 
 @dataclass
@@ -230,7 +230,11 @@ def _evaluate(
     return results
 
 
-_SHARED = {-1: (0, BLOCK), 0: (slice(None), slice(None)), 1: (BLOCK, 0)}
+_SHARED: dict[int, tuple[int | slice, int | slice]] = {
+    -1: (0, BLOCK),
+    0: (slice(None), slice(None)),
+    1: (BLOCK, 0),
+}
 """By a neighbor's offset: where the shared points lie in a block, and where in that neighbor."""
 
 
@@ -242,9 +246,9 @@ def _take_shared_points(grid: BlockGrid, block: BlockIndex, inside: NDArray[np.b
     """
     for offset in product((-1, 0, 1), repeat=3):
         x, y, z = (start + step for start, step in zip(block, offset, strict=True))
-        own = tuple(_SHARED[step][0] for step in offset)
+        own, theirs = (tuple(_SHARED[step][which] for step in offset) for which in (0, 1))
         if (x, y, z) in grid.blocks:
-            inside[own] = grid.blocks[x, y, z][tuple(_SHARED[step][1] for step in offset)]
+            inside[own] = grid.blocks[x, y, z][theirs]
         elif (x, y, z) in grid.uniform:
             inside[own] = grid.uniform[x, y, z]
 

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+
+from neural_backend.jobs import start
+from neural_backend.protocol.errors import JobError
+from neural_backend.protocol.messages import ExtractMesh, MeshReady, Progress, Warned
+from neural_backend.training.metrics import sample_surface
+from tests.analytic_run import make_run
+
+
+def extract(run_path: Path, **options) -> tuple[MeshReady, list]:
+    events = list(start(ExtractMesh(run=str(run_path), resolution=48, **options)))
+    assert isinstance(events[-1], MeshReady)
+    return events[-1], events
+
+
+@pytest.fixture
+def run_path(tmp_path: Path) -> Path:
+    return make_run(tmp_path).path
+
+
+def test_the_mesh_is_the_scenes_in_place_with_its_colors(run_path: Path) -> None:
+    ready, events = extract(run_path)
+    assert Path(ready.output) == run_path / "outputs" / "mesh.ply"
+    mesh = trimesh.load_mesh(ready.output, process=False)
+    assert (len(mesh.vertices), len(mesh.faces)) == (ready.num_vertices, ready.num_faces)
+    assert mesh.is_watertight
+    assert mesh.volume > 0
+    points = sample_surface(mesh.vertices, mesh.faces, 20000)
+    distance = np.abs(np.linalg.norm(points, axis=1) - 0.7)
+    assert distance.mean() < 0.1 * 2 / 48
+    colors = mesh.visual.vertex_colors[:, :3] / 255
+    np.testing.assert_allclose(colors, mesh.vertices / 2 + 0.5, atol=0.03)
+    assert ready.level > 0
+    stages = [event.stage for event in events if isinstance(event, Progress)]
+    assert {"choosing the level", "finding the surface", "normals", "colors"} <= set(stages)
+
+
+def test_floaters_are_left_out_unless_all_parts_are_asked_for(tmp_path: Path) -> None:
+    run_path = make_run(tmp_path, scene="two_spheres").path
+    ready, _ = extract(run_path)
+    assert trimesh.load_mesh(ready.output).bounds[1].max() < 0.65
+    ready, _ = extract(run_path, keep_components=0.0)
+    np.testing.assert_allclose(trimesh.load_mesh(ready.output).bounds[1], 0.85, atol=0.02)
+
+
+def test_a_crop_box_and_a_level_are_honoured(run_path: Path, tmp_path: Path) -> None:
+    output = tmp_path / "ä half.ply"
+    ready, events = extract(
+        run_path,
+        output=str(output),
+        level=123.0,
+        crop_min=(0.0, -1.0, -1.0),
+        crop_max=(1.0, 1.0, 1.0),
+        colors=False,
+    )
+    assert ready.level == 123.0
+    assert Path(ready.output) == output
+    mesh = trimesh.load_mesh(output, process=False)
+    assert mesh.bounds[0, 0] == 0.0
+    assert mesh.is_watertight
+    assert not mesh.visual.defined
+    assert "choosing the level" not in {e.stage for e in events if isinstance(e, Progress)}
+
+
+def test_a_run_whose_pictures_are_gone_still_gives_its_mesh(run_path: Path) -> None:
+    shutil.rmtree(run_path.parent / "capture")
+    ready, events = extract(run_path)
+    assert ready.num_faces > 1000
+    assert any("cameras" in event.message for event in events if isinstance(event, Warned))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"output": "mesh.stl"}, r"\.glb"),
+        ({"crop_min": (1.0, 2.0)}, "three numbers"),
+        ({"crop_min": (5.0, 5.0, 5.0), "crop_max": (6.0, 6.0, 6.0)}, "holds nothing"),
+        ({"level": 1e9}, "no surface"),
+    ],
+)
+def test_impossible_options_are_explained(run_path: Path, options: dict, message: str) -> None:
+    with pytest.raises(JobError, match=message):
+        extract(run_path, **options)
+
+
+def test_a_resolution_beyond_reason_is_explained(run_path: Path) -> None:
+    with pytest.raises(JobError, match="from 2 to"):
+        list(start(ExtractMesh(run=str(run_path), resolution=100000)))
+
+
+def test_an_empty_field_is_explained(tmp_path: Path) -> None:
+    # So soft that the solid is fog, which stops no light.
+    run_path = make_run(tmp_path, softness=1e9).path
+    from neural_backend.jobs import extract_mesh
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extract_mesh, "choose_level", lambda *arguments: None)
+        with pytest.raises(JobError, match="stops no light"):
+            extract(run_path)
