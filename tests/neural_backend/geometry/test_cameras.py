@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 import pytest
+
 from neural_backend.geometry.cameras import (
     Intrinsics,
     distort,

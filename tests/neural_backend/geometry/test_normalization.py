@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from neural_backend.datasets.images import load_images
 from neural_backend.datasets.loading import load_capture
 from neural_backend.datasets.ray_batches import RayBatches
