@@ -3,19 +3,14 @@
 
 import atexit
 import contextlib
-
-from . import preferences, properties, results, session
-from .operators import capture, import_capture, mesh, render, train
-
-# In the order of registration; session has nothing to register, but a worker to end.
-MODULES = (preferences, properties, results, capture, import_capture, train, mesh, render)
+from types import ModuleType
 
 
 def register() -> None:
     """Called by the extension's entry point; takes back what it did where a part fails."""
     done = []
     try:
-        for module in MODULES:
+        for module in _modules():
             module.register()
             done.append(module)
     except Exception:
@@ -28,10 +23,20 @@ def register() -> None:
 
 def unregister() -> None:
     """Undoes `register` and ends the worker."""
+    from . import session
+
     atexit.unregister(_at_exit)
     session.unregister()
-    for module in reversed(MODULES):
+    for module in reversed(_modules()):
         module.unregister()
+
+
+def _modules() -> tuple[ModuleType, ...]:
+    """In the order of registration. Imported late: `worker` is usable without Blender."""
+    from . import preferences, properties, results
+    from .operators import capture, import_capture, mesh, render, train
+
+    return preferences, properties, results, capture, import_capture, train, mesh, render
 
 
 def _at_exit() -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Differences between Blender versions, found by asking what is there."""
 
-from typing import Any
+from typing import Any, Literal
 
 import bpy
 
@@ -28,7 +28,9 @@ def has_denoiser() -> bool:
     return bool(getattr(_cycles, "with_openimagedenoise", False))
 
 
-def set_still_png(settings: bpy.types.ImageFormatSettings, color_mode: str) -> None:
+def set_still_png(
+    settings: bpy.types.ImageFormatSettings, color_mode: Literal["RGB", "RGBA"]
+) -> None:
     """Makes 8-bit PNG the output; since 5.0 the kind of medium has to be right first."""
     if hasattr(settings, "media_type"):
         settings.media_type = "IMAGE"

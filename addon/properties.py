@@ -81,8 +81,12 @@ CLASSES = (
 def register() -> None:
     for group in CLASSES:
         bpy.utils.register_class(group)
-    bpy.types.Scene.neural_fields = PointerProperty(type=NEURALFIELDS_PG_scene)
-    bpy.types.Object.neural_field = PointerProperty(type=NEURALFIELDS_PG_field)
+    bpy.types.Scene.neural_fields = PointerProperty(  # type: ignore[func-returns-value]
+        type=NEURALFIELDS_PG_scene
+    )
+    bpy.types.Object.neural_field = PointerProperty(  # type: ignore[func-returns-value]
+        type=NEURALFIELDS_PG_field
+    )
 
 
 def unregister() -> None:

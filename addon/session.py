@@ -138,7 +138,7 @@ def cancel(job_id: str) -> None:
 
 
 def set_progress(shown: bool) -> None:
-    """Switches the progress bars of blocking operators on or off, for scripts that have their own."""
+    """Switches the progress bars of blocking operators, for scripts that have their own."""
     _session.show_progress = shown
 
 
@@ -213,7 +213,7 @@ def _on_timer() -> float | None:
 
 
 def _deliver(event: Any) -> None:
-    """To the job it is about; a failure of no job, such as one at the worker's start, concerns all."""
+    """To the job it is about; a failure of no job, as at the worker's start, concerns all."""
     record = _session.jobs.get(event.job_id)
     if record is not None:
         _take_in(event, record)
@@ -244,7 +244,9 @@ def _take_in(event: messages.Event, record: JobRecord) -> None:
 def _finish(event: messages.Event, record: JobRecord) -> None:
     record.answer = event
     if isinstance(event, messages.JobFailed):
-        record.state, record.problem = "failed", f"{event.message} {event.remedy}".strip()
+        between = "\n" if "\n" in event.message else " "
+        record.state = "failed"
+        record.problem = between.join(filter(None, (event.message, event.remedy)))
     elif isinstance(event, messages.JobCancelled):
         record.state, record.problem = "cancelled", "The job was cancelled."
     else:

@@ -6,6 +6,8 @@ name have the same properties: `bpy.ops.neural_fields.train(preset="draft")` ove
 scene says.
 """
 
+from typing import Any
+
 import bpy
 from bpy.props import (
     BoolProperty,
@@ -23,8 +25,8 @@ from .worker.protocol import messages, tooltip
 
 # Blender remembers an operator's last values otherwise, and they would win over the scene's
 # settings.
-FORGET = {"SKIP_SAVE"}
-FORGET_PATH = FORGET | BLEND_RELATIVE
+FORGET: Any = {"SKIP_SAVE"}
+FORGET_PATH: Any = FORGET | BLEND_RELATIVE
 
 RIG_SHAPES = (
     ("HEMISPHERE", "Hemisphere", "Cameras above the subject, evenly spread"),
@@ -63,8 +65,8 @@ def _known_methods(_self: object, _context: bpy.types.Context, _text: str) -> li
     ]
 
 
-def _device() -> object:
-    return EnumProperty(
+def _device() -> Any:
+    return EnumProperty(  # type: ignore[func-returns-value]
         name="Device",
         description=tooltip(messages.Train, "device"),
         items=JOB_DEVICES,

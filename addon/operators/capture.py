@@ -17,7 +17,7 @@ from ..settings import FORGET, CaptureProperties, RigProperties
 from ..worker.protocol import messages
 from ..worker.silence import only_this_stream
 from ..worker.terminal import ProgressBar
-from .jobs import RefusedError, absolute, choose, reporting
+from .jobs import Outcome, RefusedError, absolute, choose, reporting, scene_of
 
 SENSOR_MM = 36.0
 
@@ -36,8 +36,8 @@ class NEURALFIELDS_OT_add_camera_rig(RigProperties, bpy.types.Operator):
             return False
         return True
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        scene = context.scene
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        scene = scene_of(context)
         names = (
             "shape",
             "count",
@@ -103,7 +103,7 @@ class NEURALFIELDS_OT_render_capture(CaptureProperties, bpy.types.Operator):
             return False
         return True
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Outcome:
         try:
             with reporting(self):
                 pictures = self._begin(context)
@@ -117,7 +117,7 @@ class NEURALFIELDS_OT_render_capture(CaptureProperties, bpy.types.Operator):
         self._end(context)
         return {"FINISHED"}
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
         if bpy.app.background:
             return self.execute(context)
         try:
@@ -131,7 +131,7 @@ class NEURALFIELDS_OT_render_capture(CaptureProperties, bpy.types.Operator):
         manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
-    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
         """One picture at each tick; it owns the window meanwhile, since undo would pull the scene
         away.
         """
@@ -169,7 +169,7 @@ class NEURALFIELDS_OT_render_capture(CaptureProperties, bpy.types.Operator):
             context.workspace.status_text_set(None)
 
     def _begin(self, context: bpy.types.Context) -> Iterator[captures.CaptureProgress]:
-        scene = context.scene
+        scene = scene_of(context)
         names = (
             "source",
             "folder",
@@ -194,7 +194,7 @@ class NEURALFIELDS_OT_render_capture(CaptureProperties, bpy.types.Operator):
     def _stations(
         self, context: bpy.types.Context, source: str, step: int, options: dict[str, bool]
     ) -> list[captures.Station]:
-        scene = context.scene
+        scene = scene_of(context)
         if source == "ANIMATION":
             return captures.stations_of_animation(scene, step)
         if source == "COLLECTION":
@@ -215,7 +215,7 @@ class NEURALFIELDS_OT_render_capture(CaptureProperties, bpy.types.Operator):
         return captures.stations_of_cameras(cameras, scene, options["moving_scene"])
 
     def _end(self, context: bpy.types.Context) -> None:
-        training = context.scene.neural_fields.training
+        training = scene_of(context).neural_fields.training
         training.capture = relative_path(self._folder)
         self.report({"INFO"}, f"The capture is in {self._folder}")
 

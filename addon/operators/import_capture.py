@@ -15,7 +15,7 @@ from ..scene.images import load_image, relative_path, set_background_still
 from ..scene.transforms import PosedImage, read_posed_images, transforms_files
 from ..settings import FORGET, FORGET_PATH
 from ..worker.protocol import JobError, messages
-from .jobs import RefusedError, absolute, reporting
+from .jobs import Outcome, RefusedError, absolute, reporting, scene_of
 
 
 class NEURALFIELDS_OT_import_capture(bpy.types.Operator):
@@ -53,11 +53,11 @@ class NEURALFIELDS_OT_import_capture(bpy.types.Operator):
             return False
         return True
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Outcome:
         path = Path(absolute(self.filepath))
         try:
             with reporting(self):
@@ -68,10 +68,10 @@ class NEURALFIELDS_OT_import_capture(bpy.types.Operator):
                 ]
                 if not views:
                     raise JobError(f"{path} has no usable cameras.", "Choose another capture.")
-                self._add_cameras(context.scene, path, views)
+                self._add_cameras(scene_of(context), path, views)
         except RefusedError:
             return {"CANCELLED"}
-        context.scene.neural_fields.training.capture = relative_path(path)
+        scene_of(context).neural_fields.training.capture = relative_path(path)
         self.report({"INFO"}, f"{len(views)} cameras were imported")
         return {"FINISHED"}
 

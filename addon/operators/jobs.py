@@ -4,13 +4,18 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import bpy
 
 from .. import preferences, session
 from ..scene.errors import SceneError
 from ..worker.protocol import JobError, messages
+
+# The stubs want it spelled out: a set of some of these words is another type to them.
+Outcome: TypeAlias = set[
+    Literal["RUNNING_MODAL", "CANCELLED", "FINISHED", "PASS_THROUGH", "INTERFACE"]
+]
 
 
 class RefusedError(Exception):
@@ -65,6 +70,12 @@ def do(
         operator.report({"ERROR"}, record.problem)
         raise RefusedError
     return record
+
+
+def scene_of(context: bpy.types.Context) -> bpy.types.Scene:
+    """The scene at hand; polls see to it that there is one."""
+    assert context.scene is not None
+    return context.scene
 
 
 def field_of(context: bpy.types.Context) -> bpy.types.Object | None:

@@ -6,7 +6,17 @@ import bpy
 from .. import session
 from ..settings import MeshProperties
 from ..worker.protocol import messages
-from .jobs import OnField, RefusedError, absolute, choose, device_of, do, field_of
+from .jobs import (
+    OnField,
+    Outcome,
+    RefusedError,
+    absolute,
+    choose,
+    device_of,
+    do,
+    field_of,
+    scene_of,
+)
 
 
 class NEURALFIELDS_OT_extract_mesh(OnField, MeshProperties, bpy.types.Operator):
@@ -16,7 +26,7 @@ class NEURALFIELDS_OT_extract_mesh(OnField, MeshProperties, bpy.types.Operator):
     bl_label = "Extract Mesh"
     bl_options = {"REGISTER"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Outcome:
         field = field_of(context)
         assert field is not None  # by poll
         names = (
@@ -40,7 +50,7 @@ class NEURALFIELDS_OT_extract_mesh(OnField, MeshProperties, bpy.types.Operator):
             keep_components=options["keep_components"],
             device=device_of(options["device"]),
         )
-        target = session.Target(scene=context.scene.session_uid, field=field.session_uid)
+        target = session.Target(scene=scene_of(context).session_uid, field=field.session_uid)
         try:
             do(self, job, "Extract mesh", target)
         except RefusedError:

@@ -11,7 +11,18 @@ from ..scene.cameras import poses_in_space_of
 from ..scene.captures import Station, poses_along, write_camera_path
 from ..settings import ViewsProperties
 from ..worker.protocol import JobError, messages
-from .jobs import OnField, RefusedError, absolute, choose, device_of, do, field_of, reporting
+from .jobs import (
+    OnField,
+    Outcome,
+    RefusedError,
+    absolute,
+    choose,
+    device_of,
+    do,
+    field_of,
+    reporting,
+    scene_of,
+)
 
 PASSED_ON = ("format", "background", "depth", "normals", "video", "overwrite")
 
@@ -23,8 +34,8 @@ class NEURALFIELDS_OT_render_views(OnField, ViewsProperties, bpy.types.Operator)
     bl_label = "Render Views"
     bl_options = {"REGISTER"}
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        field, scene = field_of(context), context.scene
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        field, scene = field_of(context), scene_of(context)
         assert field is not None  # by poll
         stored = field.neural_field.views
         options = choose(self, stored, "output", "device", *PASSED_ON)
@@ -66,7 +77,7 @@ class NEURALFIELDS_OT_render_views(OnField, ViewsProperties, bpy.types.Operator)
         poses = []
         try:
             for number in frames:
-                (pose,), _ = poses_along([Station(name, number)], scene)
+                (pose,), _ = poses_along([Station(name, number)], scene, measure=False)
                 empty = bpy.context.evaluated_depsgraph_get().id_eval_get(scene.objects[field_name])
                 poses.append(poses_in_space_of(np.array(empty.matrix_world), pose))
         finally:

@@ -9,7 +9,7 @@ from bpy.props import StringProperty
 from .. import preferences, results, session
 from ..settings import FORGET, FORGET_PATH, TrainingProperties
 from ..worker.protocol import JobError, messages
-from .jobs import RefusedError, absolute, choose, device_of, do, reporting
+from .jobs import Outcome, RefusedError, absolute, choose, device_of, do, reporting, scene_of
 
 PASSED_ON = (
     "method", "preset", "steps", "seconds", "seed", "image_width", "hold_out", "resume",
@@ -35,8 +35,8 @@ class NEURALFIELDS_OT_train(TrainingProperties, bpy.types.Operator):
             return False
         return True
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        stored = context.scene.neural_fields.training
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        stored = scene_of(context).neural_fields.training
         paths = choose(self, stored, "capture", "run")
         try:
             with reporting(self):
@@ -56,7 +56,7 @@ class NEURALFIELDS_OT_train(TrainingProperties, bpy.types.Operator):
                 settings=tuple(options.pop("settings").split()),
                 **options,
             )
-            do(self, job, "Train", session.Target(scene=context.scene.session_uid))
+            do(self, job, "Train", session.Target(scene=scene_of(context).session_uid))
         except RefusedError:
             return {"CANCELLED"}
         return {"FINISHED"}
@@ -80,7 +80,7 @@ class NEURALFIELDS_OT_cancel(bpy.types.Operator):
         cls.poll_message_set("Nothing is running")
         return False
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Outcome:
         stopping = [
             record.job.job_id
             for record in session.running()
@@ -112,18 +112,18 @@ class NEURALFIELDS_OT_add_field(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         return context.scene is not None
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Outcome:
         run = Path(absolute(self.run))
         if not self.run or not (run / "run.json").is_file():
             self.report(
                 {"ERROR"}, f"{run} is no run folder. Choose the folder that a training wrote."
             )
             return {"CANCELLED"}
-        field = results.put_field(context.scene, run)
+        field = results.put_field(scene_of(context), run)
         context.view_layer.objects.active = field
         return {"FINISHED"}
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
         return context.window_manager.invoke_props_dialog(self)
 
 

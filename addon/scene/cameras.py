@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Cameras as numbers: what Blender's camera shows, exactly, and cameras made from numbers."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import bpy
 import numpy as np
@@ -75,8 +75,8 @@ def lens_of(
     )
 
 
-def rigid(matrix: Sequence[Sequence[float]] | NDArray[np.floating]) -> NDArray[np.float64]:
-    """The nearest rotation with the matrix's translation: a camera's scale changes no picture.
+def rigid(matrix: Any) -> NDArray[np.float64]:
+    """(4, 4) rows with the nearest rotation: a camera's scale changes no picture.
 
     Raises:
         SceneError: where the matrix flattens or mirrors space, or holds no numbers.

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Renders a scene through its cameras into a capture: pictures and transforms.json."""
 
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -79,16 +80,17 @@ def stations_of_animation(scene: bpy.types.Scene, step: int) -> list[Station]:
 
 
 def poses_along(
-    stations: Sequence[Station], scene: bpy.types.Scene
+    stations: Sequence[Station], scene: bpy.types.Scene, measure: bool = True
 ) -> tuple[list[Pose], NDArray[np.float64] | None]:
-    """The cameras' poses, and the box around all that renders at any of their frames.
+    """The cameras' poses, and the box around all that renders at any of their frames, if wanted.
 
     The frame is left where the last station put it.
 
     Raises:
         SceneError: for a camera that is missing or cannot be used.
     """
-    poses, boxes = [], []
+    poses: list[Pose] = []
+    boxes: list[NDArray[np.float64]] = []
     measured: set[int] = set()
     for station in stations:
         if scene.frame_current != station.frame:
@@ -100,7 +102,7 @@ def poses_along(
                 f"There is no camera {station.camera!r} in the scene.", "Choose another."
             )
         poses.append(pose_of(camera, depsgraph, scene))
-        if station.frame not in measured:
+        if measure and station.frame not in measured:
             measured.add(station.frame)
             box = bounds_of(depsgraph)
             boxes += [] if box is None else [box]
@@ -172,6 +174,7 @@ def render_capture(
         plan["neural_fields"]["render"] = _render_fingerprint(scene)
         kept = _pictures_to_keep(folder, plan, options.overwrite)
         write_json(folder / UNFINISHED, plan)
+        (folder / "images").mkdir(exist_ok=True)
         yield from _render_all(scene, stations, plan["frames"], folder, kept)
         write_json(folder / FINAL, plan)
         (folder / UNFINISHED).unlink(missing_ok=True)
@@ -238,7 +241,6 @@ def _render_all(
     kept: set[str],
 ) -> Iterator[CaptureProgress]:
     started, rendered = time.monotonic(), 0
-    (folder / "images").mkdir(exist_ok=True)
     for number, (station, frame) in enumerate(zip(stations, frames, strict=True), start=1):
         if frame["file_path"] not in kept:
             if scene.frame_current != station.frame:
@@ -265,4 +267,5 @@ def _render_picture(scene: bpy.types.Scene, path: Path) -> None:
             "Free some space or choose another folder.",
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -120,7 +120,7 @@ def put_mesh(
 
     Modifiers, materials, transforms and name of an existing one stay.
     """
-    if existing is not None and existing.type == "MESH":
+    if existing is not None and isinstance(existing.data, bpy.types.Mesh):
         fill_mesh(existing.data, arrays)
         return existing
     mesh = bpy.data.meshes.new(f"{field.name} Mesh")

@@ -121,7 +121,7 @@ def _binary_reader(data: bytes, order: str):  # noqa: ANN202
 def _binary_lists(
     data: bytes, position: int, order: str, element: _Element
 ) -> tuple[list[NDArray], int]:
-    """All lists of an element; those of one length after another come as one (rows, length) array."""
+    """All lists of an element; neighbours of one length come as one (rows, length) array."""
     assert element.list_type is not None
     length_type, item_type = (np.dtype(order + code) for code in element.list_type)
     lists: list[NDArray] = []

@@ -30,7 +30,7 @@ class Borrowed:
                 setattr(owner, name, value)
 
     def restore(self) -> None:
-        """Puts everything back; a setting that no longer exists does not keep the others from it."""
+        """Puts everything back, whether or not a setting still exists."""
         while self._before:
             owner, name, value = self._before.pop()
             with contextlib.suppress(ReferenceError, TypeError, AttributeError):

@@ -74,7 +74,8 @@ def look_at(position: NDArray[np.floating], center: NDArray[np.floating]) -> NDA
     right = np.cross((0.0, 0.0, 1.0), backward)
     length = np.linalg.norm(right)
     # Straight above or below every heading is as good as any other.
-    right = right / length if length > 1e-6 else np.array([1.0, 0.0, 0.0])
+    right = right if length > 1e-6 else np.array([1.0, 0.0, 0.0]) - backward[0] * backward
+    right /= np.linalg.norm(right)
     matrix = np.eye(4)
     matrix[:3, 0], matrix[:3, 1] = right, np.cross(backward, right)
     matrix[:3, 2], matrix[:3, 3] = backward, position

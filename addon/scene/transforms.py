@@ -3,6 +3,7 @@
 block added.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -24,7 +25,7 @@ NGP_HALF_BOX = 1.5
 
 @dataclass(frozen=True)
 class Shot:
-    """A pose, its picture relative to the JSON file ('' for none) and its time in [0, 1], if any."""
+    """A pose, its picture relative to the file ('' for none), and its time in [0, 1]."""
 
     pose: Pose
     file_path: str = ""
@@ -112,7 +113,8 @@ def write_json(path: Path, values: Any) -> None:
             "Choose a folder that you may write to, on a disk with free space.",
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -181,7 +183,7 @@ def read_posed_images(path: Path) -> list[PosedImage]:
 
 
 def find_picture(folder: Path, file_path: str) -> Path | None:
-    """The picture a frame names: relative to the file, with backslashes, or without its extension."""
+    """The picture a frame names: relative to the file; backslashes and no extension will do."""
     if not file_path:
         return None
     wanted = folder / file_path.replace("\\", "/")

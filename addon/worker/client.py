@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from .environment import child_variables
 from .protocol import BACKEND, JobError, ProtocolError, lines, messages
@@ -37,7 +38,7 @@ class Patience:
 
 
 def worker_command(python: Path, backend: Path = BACKEND) -> list[str]:
-    """The command line of a worker; `backend` is run by its path, never found through PYTHONPATH."""
+    """The command line of a worker; `backend` is run by its path, not through PYTHONPATH."""
     return [str(python), "-I", "-u", "-X", "utf8", str(backend / "worker" / "__main__.py")]
 
 
@@ -117,7 +118,7 @@ class WorkerClient:
             stdin.flush()
 
     def cancel(self, job_id: str) -> None:
-        """Asks for a job to stop; a worker that does not answer in time is terminated, then killed."""
+        """Asks a job to stop; a worker that does not answer in time is terminated, then killed."""
         self._escalation.cancel_due.setdefault(job_id, time.monotonic() + self._patience.cancel)
         self.send(messages.Cancel(job_id=job_id))
 
@@ -132,6 +133,7 @@ class WorkerClient:
         for event in received:
             if isinstance(event, WorkerDied):
                 self.died = event
+                self._close_stdin()
             elif isinstance(event, messages.WorkerReady):
                 self.ready = event
             elif isinstance(event, messages.FINAL_EVENTS):
@@ -185,12 +187,13 @@ class WorkerClient:
                 if not line.startswith("{"):
                     continue  # something that the interpreter's own start-up files print
                 try:
-                    event = lines.from_line(line)
+                    event: Any = lines.from_line(line)
                 except ProtocolError as error:
                     self._protocol_problem = str(error)
                     self._process.kill()
                     break
-                self._events.put(event)
+                if type(event) in messages.EVENTS:
+                    self._events.put(event)
         self._process.wait()
         self._events.put(self._obituary())
 

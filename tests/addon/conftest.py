@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The add-on of this checkout as the package `neural_fields`, and one Blender for all tests."""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+
+import headless_blender
+
+headless_blender.load_extension()
+
+
+@pytest.fixture(scope="session")
+def _blender() -> ModuleType:
+    bpy = pytest.importorskip("bpy", reason="needs the bpy wheel")
+    extension = headless_blender.load_extension()
+    extension.register()
+    yield bpy
+    extension.unregister()
+
+
+@pytest.fixture
+def bpy(_blender: ModuleType) -> ModuleType:
+    """Blender with an empty file; the add-on is registered. One process holds one Blender."""
+    _blender.ops.wm.read_factory_settings(use_empty=True)
+    scene = _blender.context.scene
+    scene.render.engine = "CYCLES"
+    scene.cycles.samples = 4
+    scene.cycles.use_denoising = False
+    scene.render.resolution_x, scene.render.resolution_y = 48, 32
+    return _blender
