@@ -3,7 +3,6 @@
 
 import signal
 import sys
-from collections.abc import Iterator
 from dataclasses import MISSING, field, fields, make_dataclass
 from types import FrameType
 from typing import Annotated, Any, get_args, get_type_hints
@@ -76,7 +75,7 @@ def run(job: Job, interruption: Interruption) -> int:
 
     events = run_job(job)
     with ProgressDisplay() as display:
-        for event in _until_final(events):
+        for event in events:
             interruption.note(event)
             display.show(event)
             if interruption.asked and not isinstance(event, FINAL_EVENTS):
@@ -88,13 +87,6 @@ def run(job: Job, interruption: Interruption) -> int:
         return FAILED
     sys.stdout.write(sentence(event) + "\n")
     return DONE
-
-
-def _until_final(events: Iterator[Event]) -> Iterator[Event]:
-    for event in events:
-        yield event
-        if isinstance(event, FINAL_EVENTS):
-            return
 
 
 def _say_cancelled(job: Job) -> int:
@@ -111,11 +103,11 @@ def _quoted(path: str) -> str:
     return quote(path)
 
 
-def _command(job_type: type) -> str:
+def _command(job_type: type[Job]) -> str:
     return job_type.type.replace("_", "-")
 
 
-def _options(job_type: type) -> tuple[type, type]:
+def _options(job_type: type[Job]) -> tuple[type, type[Job]]:
     """A class for tyro: the job's fields without `job_id`, positional without a default."""
     hints = get_type_hints(job_type, include_extras=True)
     described: list[tuple[str, Any, Any]] = []

@@ -63,7 +63,9 @@ class ProgressDisplay:
         if event.stage not in self._tasks:
             for task in self._tasks.values():
                 self._bars.update(task, eta="")
-            self._tasks[event.stage] = self._bars.add_task(event.stage, total=event.total)
+            self._tasks[event.stage] = self._bars.add_task(
+                event.stage, total=event.total or None, count="", eta="", figures=""
+            )
         self._bars.update(
             self._tasks[event.stage],
             completed=event.done,

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import logging
 import traceback
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from importlib import import_module
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def start(job: Job) -> Generator[Event, None, None]:
     yield from module.run(job)
 
 
-def run(job: Job) -> Iterator[Event]:
+def run(job: Job) -> Generator[Event, None, None]:
     """Like `start`, but never raises: whatever goes wrong ends with `JobFailed`.
 
     What the user cannot put right is logged with its traceback, here and in the run's `log.txt`.
@@ -104,7 +104,7 @@ def explain(error: Exception) -> JobError:
             "There is not enough memory for this job.",
             "Use smaller images, a lower preset or a coarser resolution, or close other programs.",
         )
-    if number is not None:
+    if isinstance(error, OSError) and error.strerror:
         return JobError(f"{error.strerror}{where}.", "Check the file and start the job again.")
     return JobError(
         f"An unforeseen {type(error).__name__} stopped the job: {text or 'no details'}.",

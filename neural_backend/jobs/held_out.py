@@ -37,6 +37,7 @@ class HeldOut:
         batches = RayBatches(loaded, device)
         batch = batches.draw(NUM_PIXELS, torch.Generator().manual_seed(0))
         self._num_views = len(loaded.views)
+        assert batch.rays.views is not None
         self._views = batch.rays.views
         # New cameras to the field: it knows no exposure or code of theirs.
         self._rays = Rays(batch.rays.origins, batch.rays.directions, batch.rays.times)

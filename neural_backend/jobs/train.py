@@ -65,13 +65,14 @@ def run(job: Train, capture: Capture | None = None) -> Generator[Event, None, No
     )
     try:
         folder.write_record(record)
-        yield from _Training(job, folder, record, capture, device).events(checkpoint)
+        trained = yield from _Training(job, folder, record, capture, device).events(checkpoint)
     except (GeneratorExit, KeyboardInterrupt):
         _end(folder, state="cancelled")
         raise
     except Exception as error:
         _end(folder, state="failed", message=str(error))
         raise
+    yield trained
 
 
 def _resumable(job: Train) -> tuple[RunFolder, Checkpoint | None]:
@@ -142,7 +143,7 @@ class _Training:
         self.method: Method
         self.recipe: MethodRecipe
 
-    def events(self, checkpoint: Checkpoint | None) -> Generator[Event, None, None]:
+    def events(self, checkpoint: Checkpoint | None) -> Generator[Event, None, Trained]:
         job_id, width = self.job.job_id, self.record.image_width
         write_transforms(self.capture, self.folder.capture_file)
         pictures = yield from load_pictures(self.capture.split("train"), width, job_id)
@@ -158,7 +159,7 @@ class _Training:
         else:
             self._restore(checkpoint, pictures.views)
         report = yield from self._learn(RayBatches(pictures, self.device), checkpoint)
-        yield from self._finish(report)
+        return (yield from self._finish(report))
 
     def _build(self, views: tuple[View, ...]) -> None:
         self.recipe = MethodRecipe(
@@ -211,7 +212,7 @@ class _Training:
                 yield self._progress(report, preview)
         return report
 
-    def _finish(self, report: TrainingReport) -> Generator[Event, None, None]:
+    def _finish(self, report: TrainingReport) -> Generator[Event, None, Trained]:
         psnr = None
         if self.held_out is not None:
             yield self._progress(replace(report, stage="measuring held-out views"))
@@ -221,7 +222,7 @@ class _Training:
             state="trained", steps=report.step, seconds=report.seconds, psnr=psnr
         )
         keep_method(self.folder, self.method)
-        yield Trained(
+        return Trained(
             job_id=self.job.job_id,
             run=str(self.folder.path),
             method=self.record.method,

@@ -4,11 +4,14 @@
 import types
 from collections.abc import Iterable
 from dataclasses import fields, replace
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ..protocol.errors import JobError
 
-Config = TypeVar("Config")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Config = TypeVar("Config", bound="DataclassInstance")
 
 
 def config_from_dict(kind: type[Config], values: dict[str, Any]) -> Config:

@@ -13,7 +13,7 @@ from .messages import COMMANDS, EVENTS, JOBS, VERSION, Message
 MAX_LINE_CHARACTERS = 1 << 24
 """Enough for the names of a hundred thousand files; anything longer is a runaway writer."""
 
-MESSAGES: dict[str, type] = {kind.type: kind for kind in (*JOBS, *COMMANDS, *EVENTS)}
+MESSAGES: dict[str, type[Message]] = {kind.type: kind for kind in (*JOBS, *COMMANDS, *EVENTS)}
 
 
 def to_line(message: Message) -> str:
@@ -62,7 +62,7 @@ def from_line(line: str) -> Message:
     return MESSAGES[kind](**_checked(MESSAGES[kind], values))
 
 
-def _checked(kind: type, values: dict[str, Any]) -> dict[str, Any]:
+def _checked(kind: type[Message], values: dict[str, Any]) -> dict[str, Any]:
     job_id = _job_id(values)
     hints = _field_hints(kind)
     unknown = [name for name in values if name not in hints]
@@ -109,7 +109,7 @@ def _converted(value: Any, hint: Any, name: str) -> Any:
 
 
 @cache
-def _field_hints(kind: type) -> dict[str, Any]:
+def _field_hints(kind: Any) -> dict[str, Any]:
     hints = get_type_hints(kind)
     return {field.name: hints[field.name] for field in fields(kind)}
 

@@ -276,9 +276,9 @@ Event: TypeAlias = (
 )
 Message: TypeAlias = Job | Command | Event
 
-JOBS: tuple[type, ...] = (Train, RenderViews, ExtractMesh, Evaluate, Inspect, Convert)
-COMMANDS: tuple[type, ...] = (Cancel, Shutdown)
-EVENTS: tuple[type, ...] = (
+JOBS: tuple[type[Job], ...] = (Train, RenderViews, ExtractMesh, Evaluate, Inspect, Convert)
+COMMANDS: tuple[type[Command], ...] = (Cancel, Shutdown)
+EVENTS: tuple[type[Event], ...] = (
     WorkerReady,
     Progress,
     Warned,
@@ -291,7 +291,7 @@ EVENTS: tuple[type, ...] = (
     JobFailed,
     JobCancelled,
 )
-FINAL_EVENTS: tuple[type, ...] = (
+FINAL_EVENTS: tuple[type[Event], ...] = (
     Trained,
     ViewsReady,
     MeshReady,

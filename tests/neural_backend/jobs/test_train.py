@@ -86,6 +86,15 @@ def test_the_python_interface_gives_back_what_was_learned(capture, tmp_path):
     assert nf.load_run(tmp_path / "run", device="cpu") is method
 
 
+def test_a_training_whose_answer_was_heard_is_trained_even_if_nobody_asks_further(
+    capture, tmp_path
+):
+    events = run(job_for(capture, tmp_path / "run", settings=("steps=3",)))
+    assert isinstance(next(event for event in events if isinstance(event, Trained)), Trained)
+    events.close()
+    assert RunFolder.open(tmp_path / "run").read_record().state == "trained"
+
+
 def test_a_run_can_be_moved(capture, tmp_path):
     nf.train(capture, tmp_path / "run", method="tiny", steps=5)
     before = nf.load_run(tmp_path / "run", device="cpu").state()["values"].clone()
@@ -140,7 +149,7 @@ def test_a_capture_that_lost_views_cannot_be_gone_on_with(capture, tmp_path):
     nf.train(capture, tmp_path / "run", method="tiny", steps=5)
     (capture / "images" / "view_03.png").unlink()
     with pytest.raises(
-        JobError, match="trained on 7 views of the capture, and the 7 .* not the same"
+        JobError, match=r"trained on 7 views of the capture, and the 7 .* not the same"
     ):
         nf.train(capture, tmp_path / "run", method="tiny", steps=9, resume=True)
 

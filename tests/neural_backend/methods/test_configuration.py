@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import json
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import pytest
+
+from neural_backend.methods.configuration import apply_settings, config_from_dict
+from neural_backend.protocol.errors import JobError
+
+
+@dataclass(frozen=True)
+class Example:
+    steps: int = 100
+    rate: float = 0.5
+    fast: bool = True
+    name: str = "x"
+    kind: Literal["cube", "ball"] = "cube"
+    levels: tuple[int, ...] = (1, 2)
+    corner: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    limit: float | None = None
+
+
+def test_a_configuration_survives_json():
+    config = Example(steps=3, levels=(4, 5, 6), corner=(1.0, 2.0, 3.0), limit=2.0, kind="ball")
+    assert config_from_dict(Example, json.loads(json.dumps(asdict(config)))) == config
+    assert config_from_dict(Example, {}) == Example()
+
+
+@pytest.mark.parametrize(
+    ("setting", "field", "value"),
+    [
+        ("steps=7", "steps", 7),
+        (" steps = 7 ", "steps", 7),
+        ("rate=1e-3", "rate", 0.001),
+        ("rate=2", "rate", 2.0),
+        ("fast=false", "fast", False),
+        ("fast=Yes", "fast", True),
+        ("name=a=b", "name", "a=b"),
+        ("name=7", "name", "7"),
+        ("kind=ball", "kind", "ball"),
+        ("levels=3,4,5", "levels", (3, 4, 5)),
+        ("levels=", "levels", ()),
+        ("corner=1,2.5,-3", "corner", (1.0, 2.5, -3.0)),
+        ("limit=3", "limit", 3.0),
+        ("limit=none", "limit", None),
+    ],
+)
+def test_settings_are_read_as_their_field_has_them(setting, field, value):
+    changed = getattr(apply_settings(Example(limit=1.0), [setting]), field)
+    assert changed == value
+    assert type(changed) is type(value)
+
+
+def test_later_settings_win():
+    assert apply_settings(Example(), ["steps=1", "rate=2", "steps=3"]) == Example(steps=3, rate=2.0)
+
+
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ("steps", "not of the form name=value"),
+        ("speed=3", r"no setting 'speed'.*steps, rate, fast"),
+        ("steps=1.5", "steps must be int, got '1.5'"),
+        ("steps=true", "steps must be int"),
+        ("rate=quick", "rate must be float"),
+        ("fast=7", "fast must be bool"),
+        ("kind=cone", r"kind must be .*cube.*ball"),
+        ("levels=1,b", "levels must be"),
+        ("corner=1,2", "corner must be"),
+        ("limit=much", "limit must be"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_refused(setting, complaint):
+    with pytest.raises(JobError, match=complaint):
+        apply_settings(Example(), [setting])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"steps": True}, {"steps": 1.0}, {"rate": "1"}, {"kind": "cone"}, {"levels": 3}, {"new": 1}],
+)
+def test_values_of_another_version_are_refused(values):
+    with pytest.raises(JobError, match=f"{next(iter(values))}"):
+        config_from_dict(Example, values)
