@@ -23,7 +23,7 @@ from .picture_files import IMAGE_FOLDERS, PictureFinder, clean_name
 from .poses import OPENCV_TO_BLENDER, quaternion_to_rotation, read_pose, rotation_to_quaternion
 from .transforms_json import FISHEYE_KEYS, PERSPECTIVE_KEYS, check_lens, trimmed
 
-MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse", ".")
+MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse", "0", ".")
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def test_columns_become_blenders_axes_and_the_lens_fits_the_pictures(tmp_path: P
 
 def test_pictures_that_are_not_as_many_as_the_poses_are_refused(tmp_path: Path) -> None:
     write_llff_capture(tmp_path, rows(), num_pictures=3)
-    with pytest.raises(JobError, match="has 4 cameras.*3 in images_8"):
+    with pytest.raises(JobError, match=r"has 4 cameras.*3 in images_8"):
         load_capture(tmp_path)
 
 
