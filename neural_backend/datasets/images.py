@@ -113,6 +113,8 @@ def reduced_lens(view: View, image_width: int) -> Intrinsics:
 def read_picture(path: Path) -> NDArray[np.uint8]:
     """A picture of any kind as (height, width, 4) straight-alpha sRGB.
 
+    Pixels stay where the file has them: cameras were solved without heeding an EXIF orientation.
+
     Raises:
         One of `PICTURE_ERRORS` where it is unreadable.
     """

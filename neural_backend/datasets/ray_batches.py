@@ -143,7 +143,7 @@ def camera_rays(
     directions = seen @ pose[:3, :3].T
     count = len(seen)
     return Rays(
-        pose[:3, 3].expand(count, 3),
+        pose[:3, 3].repeat(count, 1),
         directions,
         None if time is None else torch.full((count,), float(time), device=device),
         None if view is None else torch.full((count,), view, device=device),
