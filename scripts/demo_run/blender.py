@@ -33,8 +33,8 @@ class Addon:
 
         def listener(event: Any, _record: object) -> None:
             if isinstance(event, self.messages.Progress):
-                psnr = "" if event.psnr is None else f"PSNR {event.psnr:.1f} dB"
-                stage.show(event.done, event.total, psnr or event.stage)
+                psnr = "" if event.psnr is None else f", PSNR {event.psnr:.1f} dB"
+                stage.show(event.done, event.total, event.stage + psnr, event.eta_s)
 
         self.session.subscribe(listener)
         try:

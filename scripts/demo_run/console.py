@@ -14,8 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.progress import TimeRemainingColumn as Remaining
-from rich.table import Table
+from rich.table import Column, Table
 
 SECONDS_BETWEEN_LINES = 15.0
 
@@ -27,22 +26,27 @@ class Stage:
         self.console = console
         self.title = title
         self.progress = progress
-        self.task = progress.add_task(title, total=None, note="") if progress else None
+        self.task = progress.add_task(title, total=None, note="", left="") if progress else None
         self.started = self.said_at = time.monotonic()
         if progress is None:
             console.print(f"{title}…")
 
-    def show(self, done: float, total: float, note: str = "") -> None:
+    def show(self, done: float, total: float, note: str = "", left_s: float = -1.0) -> None:
+        """Moves the bar; `left_s` is told from the speed so far where it is not known better."""
         done = min(done, total)
-        if self.progress is not None and self.task is not None:
-            self.progress.update(self.task, completed=done, total=total or None, note=note)
-            return
         now = time.monotonic()
+        if left_s < 0 and done > 0:
+            left_s = (now - self.started) * (total - done) / done
+        left = f"{left_s:.0f} s left" if left_s >= 0 else ""
+        if self.progress is not None and self.task is not None:
+            self.progress.update(
+                self.task, completed=done, total=total or None, note=note, left=left
+            )
+            return
         if now - self.said_at > SECONDS_BETWEEN_LINES and total > 0:
             self.said_at = now
-            left = (now - self.started) * (total - done) / done if done > 0 else 0.0
-            text = f"  {100 * done / total:.0f} %, about {left:.0f} s left  {note}"
-            self.console.print(text.rstrip())
+            parts = (f"  {100 * done / total:.0f} %", left, note)
+            self.console.print(", ".join(part for part in parts if part))
 
 
 class Terminal:
@@ -68,19 +72,18 @@ class Terminal:
         if self.console.is_terminal:
             columns = (
                 SpinnerColumn(finished_text="[green]✓"),
-                TextColumn("{task.description:<28}"),
-                BarColumn(bar_width=28),
+                TextColumn("{task.description:<26}"),
+                BarColumn(bar_width=14),
                 TextColumn("{task.percentage:>3.0f}%"),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                Remaining(),
-                TextColumn("{task.fields[note]}"),
+                TimeElapsedColumn(Column(min_width=7)),
+                TextColumn("{task.fields[left]:<10}", table_column=Column(min_width=10)),
+                TextColumn("[dim]{task.fields[note]}", table_column=Column(no_wrap=True)),
             )
             with Progress(*columns, console=self.console) as progress:
                 stage = Stage(self.console, title, progress)
                 yield stage
                 total = progress.tasks[0].total or 1
-                stage.show(total, total, note=progress.tasks[0].fields["note"])
+                progress.update(progress.tasks[0].id, completed=total, total=total, left="")
         else:
             yield Stage(self.console, title, None)
             self.console.print(f"  done in {time.monotonic() - started:.1f} s")

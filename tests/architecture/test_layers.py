@@ -18,7 +18,9 @@ ROWS = (
     {"training"},
     {"methods"},
     {"jobs"},
-    {"worker", "cli", "api", "__main__", "__init__"},
+    {"worker", "api", "progress_display"},
+    {"cli"},
+    {"__main__", "__init__"},
 )
 ROW_OF = {folder: row for row, folders in enumerate(ROWS) for folder in folders}
 BLENDER = {"bpy", "bmesh", "mathutils", "gpu", "blf", "bl_ext", "addon_utils", "bpy_extras"}
