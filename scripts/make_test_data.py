@@ -61,6 +61,8 @@ GLOSSY_SCENE: tuple[Ball | Block, ...] = (
     Ball((0.35, -0.5, -0.15), 0.35, ((0.95, 0.75, 0.1), (0.1, 0.25, 0.5)), 5.0, 0.35),
     Ball((-0.5, -0.5, -0.2), 0.3, ((0.5, 0.1, 0.12), (0.5, 0.1, 0.12)), 0.0, 0.85),
 )
+GLOSSY_BOUNDS = ((-1.05, -1.05, -0.65), (1.05, 1.05, 0.45))
+"""A box around everything in it."""
 
 
 def make_glossy_scene(folder: Path, size: int = 72, num_views: int = 50) -> Path:

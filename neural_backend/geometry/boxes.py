@@ -5,8 +5,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-_SMALLEST_SLOPE = 1e-12
-
 
 def intersect_box(
     origins: Float[Tensor, "rays 3"],
@@ -21,10 +19,8 @@ def intersect_box(
 
     Source: Kay and Kajiya 1986, "Ray tracing complex scenes", sec. 2 (slabs).
     """
-    # A slope of zero would give 0 · inf = NaN for an origin on a face.
-    parallel = directions.abs() < _SMALLEST_SLOPE
-    slopes = torch.where(parallel, _SMALLEST_SLOPE, directions)
-    to_planes = (bounds[:, None] - origins) / slopes
+    # A ray parallel to a face meets it at infinity; one that lies in it at NaN, which is no hit.
+    to_planes = (bounds[:, None] - origins) / directions
     near = to_planes.amin(dim=0).amax(dim=-1).clamp(min=0)
     far = to_planes.amax(dim=0).amin(dim=-1)
     hit = far > near

@@ -2,7 +2,7 @@
 """NeRF as it was published: a coarse and a fine MLP, and every part that can be switched off."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -138,7 +138,10 @@ class NeRF:
     @property
     def _field(self) -> NeRFField:
         """The network that is shown."""
-        return self.fields["fine" if self.config.hierarchical else "coarse"]
+        return self._network("fine" if self.config.hierarchical else "coarse")
+
+    def _network(self, name: str) -> NeRFField:
+        return cast(NeRFField, self.fields[name])
 
     def prepare(self, batches: RayBatches) -> None:
         """There is nothing to prepare: what a resumed training needs too is done in its steps."""
@@ -246,23 +249,25 @@ class NeRF:
         shown = []
         if generator is not None or not self.config.hierarchical:
             rendered, weights = self._show(
-                self.fields["coarse"], rays, samples, far, generator, normals
+                self._network("coarse"), rays, samples, far, generator, normals
             )
             shown.append(rendered)
         else:
-            weights = self._weights(self.fields["coarse"], rays, samples, far)
+            weights = self._weights(self._network("coarse"), rays, samples, far)
         if self.config.hierarchical:
             # Bins around the samples: one that met a surface met it anywhere up to its neighbours.
             middles = (samples[:, 1:] + samples[:, :-1]) / 2
             edges = torch.cat([near[:, None], middles, far[:, None]], dim=-1)
             finer = sample_importance(edges, weights.detach(), self.config.fine_samples, generator)
             samples = torch.cat([samples, finer], dim=-1).sort(dim=-1).values
-            shown.append(self._show(self.fields["fine"], rays, samples, far, generator, normals)[0])
+            shown.append(
+                self._show(self._network("fine"), rays, samples, far, generator, normals)[0]
+            )
         return shown
 
     def _show(
         self,
-        field: nn.Module,
+        field: NeRFField,
         rays: Rays,
         samples: Float[Tensor, "rays samples"],
         far: Float[Tensor, " rays"],
@@ -287,7 +292,7 @@ class NeRF:
         return accumulate(weights, rgb, t_edges, facing), weights
 
     def _weights(
-        self, field: nn.Module, rays: Rays, samples: Tensor, far: Tensor
+        self, field: NeRFField, rays: Rays, samples: Tensor, far: Tensor
     ) -> Float[Tensor, "rays samples"]:
         points, t_edges = self._points(rays, samples, far)
         with self._autocast():

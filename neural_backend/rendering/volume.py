@@ -66,7 +66,7 @@ def composite_packed(
     rgb: Float[Tensor, "samples 3"],
     t_starts: Float[Tensor, " samples"],
     t_ends: Float[Tensor, " samples"],
-    ray_offsets: Int[Tensor, " rays+1"],
+    ray_offsets: Int[Tensor, " offsets"],
 ) -> RenderedRays:
     """`composite` for rays with different numbers of samples, all in one flat buffer.
 
@@ -90,7 +90,7 @@ def packed_weights(
     density: Float[Tensor, " samples"],
     t_starts: Float[Tensor, " samples"],
     t_ends: Float[Tensor, " samples"],
-    ray_offsets: Int[Tensor, " rays+1"],
+    ray_offsets: Int[Tensor, " offsets"],
 ) -> Float[Tensor, " samples"]:
     """`ray_weights` for samples in one flat buffer."""
     optical_depth = _optical_depth(density, t_ends - t_starts)
@@ -101,7 +101,7 @@ def packed_weights(
 
 
 def rays_of_samples(
-    ray_offsets: Int[Tensor, " rays+1"], num_samples: int
+    ray_offsets: Int[Tensor, " offsets"], num_samples: int
 ) -> Int[Tensor, " samples"]:
     """The ray that each sample of a flat buffer belongs to."""
     rays = torch.arange(ray_offsets.shape[0] - 1, device=ray_offsets.device)

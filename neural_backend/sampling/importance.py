@@ -9,7 +9,7 @@ from .stratified import strata
 
 
 def sample_importance(
-    t_edges: Float[Tensor, "rays bins+1"],
+    t_edges: Float[Tensor, "rays edges"],
     weights: Float[Tensor, "rays bins"],
     num_samples: int,
     generator: torch.Generator | None = None,

@@ -98,10 +98,10 @@ def test_extremes_stay_finite_and_so_do_their_gradients() -> None:
     assert seen.depth.tolist()[5] == math.inf
 
 
-def test_samples_behind_an_opaque_one_are_not_seen() -> None:
-    """A running sum less its last term would give the second sample all its light back."""
-    weights = ray_weights(torch.tensor([[1e10, 5.0]]), torch.tensor([[0.0, 1.0, 2.0]]))
-    assert weights.tolist() == [[1.0, 0.0]]
+def test_what_is_in_front_of_an_opaque_sample_counts() -> None:
+    """A running sum less its last term, 1e10 + 5 - 1e10, is 0 instead of 5."""
+    weights = ray_weights(torch.tensor([[5.0, 1e10]]), torch.tensor([[0.0, 1.0, 2.0]]))
+    assert weights[0].tolist() == pytest.approx([1 - math.exp(-5), math.exp(-5)])
 
 
 def pack(counts: list[int], seed: int = 0) -> tuple[torch.Tensor, ...]:

@@ -49,6 +49,14 @@ def test_extremes_give_samples_within_the_ray(weights: list[float], edges: list[
     assert (samples <= edges[-1]).all()
 
 
+def test_the_lowest_quantile_is_where_the_mass_begins(monkeypatch) -> None:
+    monkeypatch.setattr(
+        "neural_backend.sampling.importance.strata", lambda *_: torch.zeros(1, 3).double()
+    )
+    samples = sample_importance(EDGES, torch.tensor([[0.0, 3.0, 0, 0, 1]]).double(), 3)
+    assert samples.tolist() == [[1.0, 1.0, 1.0]]
+
+
 def test_no_gradient_passes() -> None:
     weights = WEIGHTS.clone().requires_grad_()
     assert not sample_importance(EDGES, weights, 4).requires_grad
