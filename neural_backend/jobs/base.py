@@ -106,8 +106,9 @@ def explain(error: Exception) -> JobError:
         )
     if isinstance(error, OSError) and error.strerror:
         return JobError(f"{error.strerror}{where}.", "Check the file and start the job again.")
+    first_line = (text.strip().splitlines() or ["no details"])[0][:200].rstrip(".")
     return JobError(
-        f"An unforeseen {type(error).__name__} stopped the job: {text or 'no details'}.",
+        f"An unforeseen {type(error).__name__} stopped the job: {first_line}.",
         "The full report is in the log; please send it to the developers.",
     )
 

@@ -35,7 +35,8 @@ class HeldOut:
 
     def __init__(self, loaded: LoadedViews, device: torch.device) -> None:
         batches = RayBatches(loaded, device)
-        batch = batches.draw(NUM_PIXELS, torch.Generator().manual_seed(0))
+        count = min(NUM_PIXELS, batches.num_pixels)
+        batch = batches.draw(count, torch.Generator().manual_seed(0))
         self._num_views = len(loaded.views)
         assert batch.rays.views is not None
         self._views = batch.rays.views

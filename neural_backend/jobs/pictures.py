@@ -41,7 +41,7 @@ def tell_progress(
     """Does `work` in a thread; yields what it tells its argument, returns what it returns."""
     told: queue.Queue[tuple[int, int] | None] = queue.Queue()
     results: list[Result] = []
-    errors: list[BaseException] = []
+    errors: list[Exception] = []
     stopped = threading.Event()
 
     def on_progress(done: int, total: int) -> None:
@@ -52,9 +52,10 @@ def tell_progress(
     def do() -> None:
         try:
             results.append(work(on_progress))
-        except BaseException as error:
+        except Exception as error:
             errors.append(error)
-        told.put(None)
+        finally:
+            told.put(None)
 
     started = shown = time.monotonic()
     yield _progress(job_id, stage, 0, num_pictures, 0.0)

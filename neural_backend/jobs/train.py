@@ -221,7 +221,7 @@ class _Training:
         self.folder.update_record(
             state="trained", steps=report.step, seconds=report.seconds, psnr=psnr
         )
-        keep_method(self.folder, self.method)
+        keep_method(self.folder, self.method, self.device)
         return Trained(
             job_id=self.job.job_id,
             run=str(self.folder.path),

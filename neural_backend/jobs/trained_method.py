@@ -39,9 +39,9 @@ def load_method(run: RunFolder, device: torch.device) -> Method:
     return method
 
 
-def keep_method(run: RunFolder, method: Method) -> None:
+def keep_method(run: RunFolder, method: Method, device: torch.device) -> None:
     """Makes a method that was just saved the one that `load_method` returns for `run`."""
-    _resident.key, _resident.method = _key(run, method.device), method
+    _resident.key, _resident.method = _key(run, device), method
 
 
 def forget_method() -> None:
