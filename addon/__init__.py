@@ -22,9 +22,14 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Undoes `register` and ends the worker."""
+    """Undoes `register` and ends the worker; harmless where nothing is registered."""
+    import bpy
+
     from . import session
 
+    # At exit Blender disables what `_at_exit` has put away before.
+    if not hasattr(bpy.types.Scene, "neural_fields"):
+        return
     atexit.unregister(_at_exit)
     session.unregister()
     for module in reversed(_modules()):

@@ -22,6 +22,10 @@ def on_event(event: messages.Event, record: session.JobRecord) -> None:
     """Listens to the session: brings a job's result in, as one step of undo."""
     try:
         brought = _bring_in(event, record)
+        if record.then is not None and record.state == "done":
+            then, record.then = record.then, None
+            then(record)
+            brought = True
     except SceneError as error:
         record.problem = str(error)
         logger.warning("%s", error)

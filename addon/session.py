@@ -53,6 +53,8 @@ class JobRecord:
     cancel_asked: bool = False
     problem: str = ""
     bar: ProgressBar | None = None
+    then: Callable[["JobRecord"], None] | None = None
+    """Called once the job is done; what it raises becomes the problem."""
 
 
 Listener = Callable[[messages.Event, JobRecord], None]
@@ -77,14 +79,19 @@ def new_job_id() -> str:
     return uuid.uuid4().hex[:12]
 
 
-def submit(job: messages.Job, label: str, target: Target | None = None) -> JobRecord:
+def submit(
+    job: messages.Job,
+    label: str,
+    target: Target | None = None,
+    then: Callable[[JobRecord], None] | None = None,
+) -> JobRecord:
     """Hands a job to the worker, which is started where it does not run, and returns at once.
 
     Raises:
         JobError: where no worker can be started.
     """
     client = _running_client()
-    record = JobRecord(job, label, target or Target())
+    record = JobRecord(job, label, target or Target(), then=then)
     _session.jobs[job.job_id] = record
     client.send(job)
     if not bpy.app.background and not bpy.app.timers.is_registered(_on_timer):

@@ -1,21 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Photos whose cameras are known, as Blender's cameras."""
 
-import math
 from pathlib import Path
 
 import bpy
-import numpy as np
 from bpy.props import BoolProperty, StringProperty
 
 from .. import preferences, session
-from ..scene.cameras import Lens, add_camera, rigid
-from ..scene.errors import SceneError
-from ..scene.images import load_image, relative_path, set_background_still
-from ..scene.transforms import PosedImage, read_posed_images, transforms_files
+from ..compat import by_session_uid
+from ..scene.images import relative_path
+from ..scene.photos import add_photo_cameras
+from ..scene.transforms import transforms_files
 from ..settings import FORGET, FORGET_PATH
 from ..worker.protocol import JobError, messages
-from .jobs import Outcome, RefusedError, absolute, reporting, scene_of
+from .jobs import Outcome, RefusedError, absolute, do, reporting, scene_of
 
 
 class NEURALFIELDS_OT_import_capture(bpy.types.Operator):
@@ -59,29 +57,28 @@ class NEURALFIELDS_OT_import_capture(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         path = Path(absolute(self.filepath))
+        scene = scene_of(context)
+        name = path.parent.name if path.is_file() else path.name
         try:
             with reporting(self):
                 if not self.filepath or not path.exists():
                     raise JobError(f"There is no capture at {path}.", "Choose its folder or file.")
-                views = [
-                    view for file in self._transforms(path) for view in read_posed_images(file)
-                ]
-                if not views:
-                    raise JobError(f"{path} has no usable cameras.", "Choose another capture.")
-                self._add_cameras(scene_of(context), path, views)
+                files = transforms_files(path)
+                if files:
+                    self._add(scene, name, files)
+            if not files:
+                self._convert(scene, path, name)
         except RefusedError:
             return {"CANCELLED"}
-        scene_of(context).neural_fields.training.capture = relative_path(path)
-        self.report({"INFO"}, f"{len(views)} cameras were imported")
+        scene.neural_fields.training.capture = relative_path(path)
         return {"FINISHED"}
 
-    def _transforms(self, path: Path) -> list[Path]:
-        """The files to read; what is not transforms.json is converted to it by the worker, and
-        waited for.
-        """
-        found = transforms_files(path)
-        if found:
-            return found
+    def _add(self, scene: bpy.types.Scene, name: str, files: list[Path]) -> None:
+        for warning in add_photo_cameras(scene, name, files, self.use_images, self.use_resolution):
+            self.report({"WARNING"}, warning)
+
+    def _convert(self, scene: bpy.types.Scene, path: Path, name: str) -> None:
+        """Has the worker turn COLMAP or LLFF into transforms.json; the cameras come with it."""
         output = preferences.new_folder(f"{path.stem}_cameras")
         job = messages.Convert(
             job_id=session.new_job_id(),
@@ -89,61 +86,15 @@ class NEURALFIELDS_OT_import_capture(bpy.types.Operator):
             output=str(output),
             dialect="instant_ngp",
         )
-        record = session.submit(job, "Read capture")
-        session.wait(job.job_id, show_progress=bpy.app.background and session.shows_progress())
-        if record.problem:
-            raise JobError(record.problem)
-        return transforms_files(output)
+        uid, options = scene.session_uid, (self.use_images, self.use_resolution)
 
-    def _add_cameras(self, scene: bpy.types.Scene, path: Path, views: list[PosedImage]) -> None:
-        name = path.parent.name if path.is_file() else path.name
-        collection = bpy.data.collections.new(f"Capture {name}")
-        lenses = [(view, lens) for view in views if (lens := _lens_of(view)) is not None]
-        if not lenses:
-            raise SceneError(
-                f"{path} does not tell the size of its pictures.", "Put them beside it."
-            )
-        scene.collection.children.link(collection)
-        distance = _spacing(views)
-        for view, lens in lenses:
-            camera = add_camera(view.name, lens, rigid(view.camera_to_world))
-            camera.data.display_size = 0.3 * distance
-            collection.objects.link(camera)
-            if self.use_images and view.image is not None:
-                set_background_still(camera, view.image)
-        if self.use_resolution:
-            lens = lenses[0][1]
-            scene.render.resolution_x, scene.render.resolution_y = lens.width, lens.height
-            scene.render.resolution_percentage = 100
-            scene.render.pixel_aspect_x = scene.render.pixel_aspect_y = 1.0
-        if scene.camera is None:
-            scene.camera = collection.objects[0]
-        missing = len(views) - sum(view.image is not None for view in views)
-        if missing:
-            self.report({"WARNING"}, f"{missing} of {len(views)} cameras have no picture")
-        if any(abs(lens.focal_y_px / lens.focal_x_px - 1) > 0.005 for _, lens in lenses):
-            self.report({"WARNING"}, "The pictures' pixels are not square; Blender's cameras are")
+        def add(record: session.JobRecord) -> None:
+            open_scene = by_session_uid(bpy.data.scenes, uid)
+            if open_scene is not None:
+                files = transforms_files(output)
+                record.warnings += add_photo_cameras(open_scene, name, files, *options)
 
-
-def _lens_of(view: PosedImage) -> Lens | None:
-    """The view's lens; a file with an angle of view alone leaves the size to its picture."""
-    if view.lens is not None or view.image is None or not view.field_of_view:
-        return view.lens
-    image = load_image(view.image)
-    width, height = image.size
-    if image.users == 0:
-        bpy.data.images.remove(image)
-    if not width or not height:
-        return None
-    focal = width / (2 * math.tan(view.field_of_view / 2))
-    return Lens(width, height, focal, focal, width / 2, height / 2)
-
-
-def _spacing(views: list[PosedImage]) -> float:
-    """Roughly how far apart neighbouring cameras are, to draw them in a fitting size."""
-    positions = np.array([view.camera_to_world[:3, 3] for view in views])
-    extent = float(np.linalg.norm(positions.max(axis=0) - positions.min(axis=0)))
-    return max(extent, 0.1) / max(len(views), 2) ** 0.5
+        do(self, job, "Read capture", session.Target(scene=uid), then=add)
 
 
 def register() -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the operators that hand a job to the worker have in common."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -51,15 +51,19 @@ def absolute(path: str) -> str:
 
 
 def do(
-    operator: bpy.types.Operator, job: messages.Job, label: str, target: session.Target
+    operator: bpy.types.Operator,
+    job: messages.Job,
+    label: str,
+    target: session.Target,
+    then: Callable[[session.JobRecord], None] | None = None,
 ) -> session.JobRecord:
-    """Submits a job; without a window also waits for its end.
+    """Submits a job; without a window also waits for its end. `then` is called when it is done.
 
     Raises:
         RefusedError: where the job could not be started, or failed while it was waited for.
     """
     with reporting(operator):
-        record = session.submit(job, label, target)
+        record = session.submit(job, label, target, then)
     if not bpy.app.background:
         operator.report({"INFO"}, f"{label} has started")
         return record

@@ -21,6 +21,7 @@ from .errors import SceneError
 VERSION = 1
 # instant-ngp's unit box covers 1.5 scene units to each side of the origin (its scale of 0.33).
 NGP_HALF_BOX = 1.5
+DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2", "is_fisheye")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class PosedImage:
     field_of_view: float
     image: Path | None
     frame: int | None
+    is_distorted: bool = False
 
 
 def document(
@@ -177,6 +179,7 @@ def read_posed_images(path: Path) -> list[PosedImage]:
                 field_of_view=float(merged.get("camera_angle_x", 0.0)),
                 image=find_picture(path.parent, file_path),
                 frame=frame.get("frame"),
+                is_distorted=any(merged.get(name) for name in DISTORTION),
             )
         )
     return posed

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from types import ModuleType
+
+import headless_blender
+import pytest
+from neural_fields.addon import preferences, properties, session, settings
+
+pytestmark = [pytest.mark.blender, pytest.mark.timeout(120)]
+
+OPERATORS = {
+    "add_camera_rig",
+    "add_field",
+    "cancel",
+    "extract_mesh",
+    "import_capture",
+    "render_capture",
+    "render_views",
+    "train",
+}
+
+
+def traces(bpy: ModuleType) -> set[str]:
+    """Everything of the add-on that Blender knows."""
+    handlers = [
+        f"handler {name}"
+        for name in dir(bpy.app.handlers)
+        if isinstance(found := getattr(bpy.app.handlers, name), list)
+        for function in found
+        if "neural_fields" in getattr(function, "__module__", "")
+    ]
+    classes = [
+        name
+        for name in dir(bpy.types)
+        if name.upper().startswith(("NEURALFIELDS", "NEURAL_FIELDS"))
+    ]
+    owners = (bpy.types.Scene, bpy.types.Object, bpy.types.WindowManager)
+    owned = [
+        f"{owner.__name__}.{name}"
+        for owner in owners
+        for name in dir(owner)
+        if "neural_field" in name
+    ]
+    timers = ["timer"] if bpy.app.timers.is_registered(session._on_timer) else []
+    return {*handlers, *classes, *owned, *timers, *dir(bpy.ops.neural_fields)}
+
+
+def test_registering_twice_over_leaves_nothing_behind(bpy: ModuleType) -> None:
+    extension = headless_blender.load_extension()
+    present = traces(bpy)
+    assert present >= OPERATORS | {"Scene.neural_fields", "Object.neural_field"}
+    for _ in range(2):
+        extension.unregister()
+        assert traces(bpy) == set()
+        assert session._session.listeners == []
+        extension.register()
+        assert traces(bpy) == present
+
+
+def test_a_part_that_fails_to_register_takes_the_others_back(
+    bpy: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from neural_fields.addon.operators import render
+
+    extension = headless_blender.load_extension()
+    extension.unregister()
+
+    def fail() -> None:
+        raise RuntimeError("no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(render, "register", fail)
+        with pytest.raises(RuntimeError, match="no"):
+            extension.register()
+        assert traces(bpy) == set()
+    extension.register()
+
+
+def test_every_operator_answers_whether_it_can_run_in_an_empty_file(bpy: ModuleType) -> None:
+    assert set(dir(bpy.ops.neural_fields)) == OPERATORS
+    answers = {name: getattr(bpy.ops.neural_fields, name).poll() for name in OPERATORS}
+    assert {name for name, answer in answers.items() if not answer} == {
+        "cancel",
+        "extract_mesh",
+        "render_views",
+    }
+
+
+def test_every_property_and_operator_has_a_name_and_a_tooltip_without_a_full_stop(
+    bpy: ModuleType,
+) -> None:
+    groups = [
+        group.bl_rna for group in (*properties.CLASSES, preferences.NEURALFIELDS_AP_preferences)
+    ]
+    operators = [getattr(bpy.ops.neural_fields, name).get_rna_type() for name in OPERATORS]
+    for owner in (*groups, *operators):
+        for found in owner.properties:
+            if found.identifier in ("rna_type", "name", "bl_idname") or found.type == "POINTER":
+                continue
+            where = f"{owner.identifier}.{found.identifier}"
+            assert found.name, where
+            assert found.description, where
+            assert not found.description.endswith("."), where
+    assert all(operator.description for operator in operators)
+
+
+def test_an_operators_properties_and_the_stored_ones_are_the_same(bpy: ModuleType) -> None:
+    scene = bpy.context.scene.neural_fields
+    for name, stored, shared in (
+        ("add_camera_rig", scene.rig, settings.RigProperties),
+        ("render_capture", scene.capture, settings.CaptureProperties),
+        ("train", scene.training, settings.TrainingProperties),
+    ):
+        operator = getattr(bpy.ops.neural_fields, name).get_rna_type().properties
+        for key in shared.__annotations__:
+            assert operator[key].default == stored.bl_rna.properties[key].default
