@@ -6,10 +6,12 @@ A generated part stands between two HTML comments, `<!-- generated: NAME -->` an
 the text around it is written by hand.
 """
 
+import inspect
 import re
 import sys
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -66,6 +68,28 @@ def default_of(member: "Field[Any]") -> str:
     return f'`"{member.default}"`' if isinstance(member.default, str) else f"`{member.default}`"
 
 
+def method_section(method: str, *parts: str) -> str:
+    """What the docstrings of a method and of its parts say, and its presets."""
+    from neural_backend.methods.registry import METHODS
+
+    lines = []
+    for place in (METHODS[method].replace(".", "neural_backend.methods.", 1), *parts):
+        module, _, name = place.partition(":")
+        lines += [f"**`{name}`** ({module})", "", as_markdown(getattr(import_module(module), name))]
+    return "\n".join([*lines, presets_of(method)])
+
+
+def as_markdown(documented: type) -> str:
+    """A docstring whose sections (`Source:`, `Differs:`) become items of a list."""
+    lines: list[str] = []
+    for line in (inspect.getdoc(documented) or "").splitlines():
+        section = re.match(r"(Source|Differs|Raises): ?", line)
+        if section and section[1] == "Raises":
+            break
+        lines.append(f"- *{section[1]}*: {line[section.end() :]}" if section else line)
+    return "\n".join(lines).rstrip() + "\n"
+
+
 def presets_of(method: str) -> str:
     """The fields of a method's configuration and their values in each preset."""
     from neural_backend.methods.registry import method_config
@@ -86,9 +110,21 @@ GENERATED: dict[str, Callable[[], str]] = {
     "jobs": lambda: messages_of("JOBS"),
     "commands": lambda: messages_of("COMMANDS"),
     "events": lambda: messages_of("EVENTS"),
-    "nerf": lambda: presets_of("nerf"),
-    "voxel_grid": lambda: presets_of("voxel_grid"),
-    "instant_ngp": lambda: presets_of("instant_ngp"),
+    "nerf": lambda: method_section(
+        "nerf",
+        "neural_backend.methods.nerf:NeRFConfig",
+        "neural_backend.fields.nerf:NeRFField",
+    ),
+    "voxel_grid": lambda: method_section(
+        "voxel_grid",
+        "neural_backend.methods.voxel_grid:VoxelGridConfig",
+        "neural_backend.fields.voxel_grid:VoxelGridField",
+    ),
+    "instant_ngp": lambda: method_section(
+        "instant_ngp",
+        "neural_backend.methods.instant_ngp:InstantNGPConfig",
+        "neural_backend.fields.instant_ngp:InstantNGPField",
+    ),
 }
 
 

@@ -135,6 +135,7 @@ class Demo:
                 run=run_folder,
                 preset=self.quality.preset,
                 seconds=self.quality.seconds,
+                steps=self.quality.steps,
                 image_width=image_width,
                 evaluations=self.quality.evaluations,
                 device=self.device,
@@ -183,14 +184,17 @@ class Demo:
 
         from .sheet import mesh_from_three_sides
 
-        with self.terminal.stage("Save and draw the report"):
+        with self.terminal.stage("Render the mesh and save"):
             pictures = mesh_from_three_sides(
-                mesh, self.folders.stills, report.PANEL, self.quality.sheet_samples
+                mesh, self.folders.stills, self.quality.sheet_px, self.quality.sheet_samples
             )
-            results.mesh = [report.Panel(picture, f"Mesh · {side}") for side, picture in pictures]
+            results.mesh = [
+                report.Panel(picture, f"Mesh · {side}", "color | shape")
+                for side, picture in pictures
+            ]
             self.scene.frame_set(self.scene.frame_start)
             bpy.ops.wm.save_as_mainfile(filepath=str(self.folders.blend))
-            report.draw(self.report_of(results), self.folders.report)
+        report.draw(self.report_of(results), self.folders.report)
         self.terminal.table("Results", self.figures(results))
         for path in (self.folders.blend, self.folders.report):
             self.terminal.say(f"Wrote {path}")

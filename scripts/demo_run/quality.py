@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """Sizes in pixels, times in seconds; `seconds` of 0 leaves the training to its preset."""
+    """Sizes in pixels, times in seconds. The training has a budget in seconds, or else in steps."""
 
     cameras: int
     capture_px: int
@@ -16,8 +16,10 @@ class Quality:
     frames: int
     preset: str
     seconds: float
+    steps: int
     evaluations: int
     mesh_resolution: int
+    sheet_px: int
     sheet_samples: int
     photo_width: int
 
@@ -31,8 +33,10 @@ FULL = Quality(
     frames=72,
     preset="standard",
     seconds=90.0,
+    steps=0,
     evaluations=15,
     mesh_resolution=256,
+    sheet_px=400,
     sheet_samples=16,
     photo_width=240,
 )
@@ -44,9 +48,11 @@ DRAFT = Quality(
     still_samples=8,
     frames=6,
     preset="draft",
-    seconds=5.0,
+    seconds=0.0,
+    steps=60,
     evaluations=3,
     mesh_resolution=80,
+    sheet_px=200,
     sheet_samples=4,
     photo_width=90,
 )
