@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import pytest
 import torch
 
 from neural_backend.protocol.errors import JobError
+from neural_backend.training import checkpoint
 from neural_backend.training.checkpoint import (
     SavedProgress,
     last_checkpoint,
@@ -72,6 +75,31 @@ def test_a_write_that_fails_leaves_the_last_one_and_no_rubbish(tmp_path, monkeyp
     assert load_checkpoint(tmp_path).progress.step == 1
 
 
+@pytest.mark.parametrize("last_call", range(1, 9))
+def test_whatever_call_is_the_last_there_is_a_whole_checkpoint(tmp_path, monkeypatch, last_call):
+    save_checkpoint(tmp_path, {"step": 1}, {"a": torch.full((2,), 1.0)}, progress(step=1))
+    calls = []
+
+    def counted(function):
+        def call(*arguments, **options):
+            calls.append(function)
+            if len(calls) >= last_call:
+                raise KeyboardInterrupt
+            return function(*arguments, **options)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("mkdir", "write_text", "rename", "replace"):
+            patch.setattr(Path, name, counted(getattr(Path, name)))
+        patch.setattr(checkpoint.shutil, "rmtree", counted(shutil.rmtree))
+        with contextlib.suppress(KeyboardInterrupt):
+            save_checkpoint(tmp_path, {"step": 2}, {"a": torch.full((2,), 2.0)}, progress(step=2))
+    loaded = load_checkpoint(tmp_path)
+    assert loaded.config == {"step": loaded.progress.step}
+    assert (loaded.state["a"] == loaded.progress.step).all()
+
+
 @pytest.mark.parametrize(
     ("file", "content"),
     [
@@ -127,9 +155,9 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_checkpoint(tmp_path):
         time.sleep(0.0013 * attempt)
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-        checkpoint = load_checkpoint(tmp_path)
-        step = checkpoint.progress.step
+        loaded = load_checkpoint(tmp_path)
+        step = loaded.progress.step
         assert step >= written
-        assert checkpoint.config == {"step": step}
-        assert all(bool((checkpoint.state[name] == step).all()) for name in "abc")
-    assert json.loads((tmp_path / "last.json").read_text())["checkpoint"] == checkpoint.name
+        assert loaded.config == {"step": step}
+        assert all(bool((loaded.state[name] == step).all()) for name in "abc")
+    assert json.loads((tmp_path / "last.json").read_text())["checkpoint"] == loaded.name
