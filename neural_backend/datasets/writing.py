@@ -121,8 +121,6 @@ class _Writer:
     def copy_mask(self, mask: Path, picture: Path) -> str:
         (self.folder / "masks").mkdir(exist_ok=True)
         name = picture.stem if self.capture.mask_role == "object" else picture.name
-        if self.is_synthetic:
-            name = f"{picture.parent.name}_{name}"
         relative = f"masks/{name}{mask.suffix}"
         shutil.copyfile(mask, self.folder / relative)
         return relative

@@ -6,6 +6,7 @@ import pytest
 
 from neural_backend.datasets.images import load_images
 from neural_backend.datasets.loading import load_capture
+from neural_backend.datasets.writing import write_capture
 from neural_backend.protocol.errors import JobError
 from tests.neural_backend.datasets.small_captures import HEIGHT, WIDTH, write_picture
 
@@ -42,6 +43,13 @@ def test_columns_become_blenders_axes_and_the_lens_fits_the_pictures(tmp_path: P
         assert capture.unbounded
         np.testing.assert_allclose(capture.bounds[:, 2], (-6, -2))
         assert "192×128 to 24×16" in capture.warnings[0]
+
+
+def test_the_depths_of_photos_that_are_written_give_the_same_box_again(tmp_path: Path) -> None:
+    capture = load_capture(write_llff_capture(tmp_path / "source", rows()))
+    write_capture(capture, tmp_path / "out", "llff")
+    again = load_capture(tmp_path / "out")
+    np.testing.assert_allclose(again.bounds, capture.bounds, atol=1e-6)
 
 
 def test_pictures_that_are_not_as_many_as_the_poses_are_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from neural_backend.datasets.images import load_images
 from neural_backend.datasets.loading import load_cameras, load_capture
@@ -208,3 +209,12 @@ def test_a_small_scale_from_rounding_is_removed_in_silence(tmp_path: Path) -> No
     for view in capture.views:
         rotation = view.camera_to_world[:3, :3]
         np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
+
+
+def test_an_alpha_that_hides_nothing_does_not_make_an_object(tmp_path: Path) -> None:
+    write_small_capture(tmp_path)
+    assert not load_capture(tmp_path).unbounded
+    for index in range(9):
+        path = tmp_path / "images" / f"view_{index}.png"
+        Image.new("RGBA", (WIDTH, HEIGHT), (10, 20, 30, 255)).save(path)
+    assert load_capture(tmp_path).unbounded

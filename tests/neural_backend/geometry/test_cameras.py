@@ -119,6 +119,17 @@ def test_even_impossible_lenses_give_finite_unit_directions(camera: Intrinsics) 
     np.testing.assert_allclose(np.linalg.norm(directions, axis=-1), 1, atol=1e-5)
 
 
+def test_pixels_past_the_edge_of_a_lens_look_along_that_edge() -> None:
+    """x(1 − 0.3x²) rises up to x = 1/√0.9, which is seen at two thirds of that."""
+    camera = lens(20.0, distortion=(-0.3,))
+    edge = 1 / math.sqrt(0.9)
+    pixels = np.stack([32 + 20 * np.linspace(0, 1.5, 100), np.full(100, 24.0)], axis=-1)
+    directions = pixel_directions(camera, pixels)
+    slopes = directions[:, 0] / -directions[:, 2]
+    assert (np.diff(slopes) > -1e-6).all()
+    np.testing.assert_allclose(slopes[np.linspace(0, 1.5, 100) > edge * 2 / 3], edge, rtol=5e-3)
+
+
 def test_undistorting_inverts_distorting_all_over_the_field_of_view() -> None:
     coefficients = (-0.2, 0.05, 0.002, -0.001)
     plane = np.random.default_rng(0).uniform(-0.8, 0.8, (1000, 2))
