@@ -124,6 +124,7 @@ def extract_mesh(
     crop_min: Iterable[float] = (),
     crop_max: Iterable[float] = (),
     keep_components: float = 0.02,
+    keep_unseen: bool = False,
     colors: bool = True,
     device: str = "auto",
     on_event: OnEvent | None = None,
@@ -137,6 +138,7 @@ def extract_mesh(
         crop_min=tuple(crop_min),
         crop_max=tuple(crop_max),
         keep_components=keep_components,
+        keep_unseen=keep_unseen,
         colors=colors,
         device=device,
     )

@@ -11,6 +11,7 @@ from ..meshing.isosurface import Isosurface
 from ..meshing.level import choose_level, random_rays_into
 from ..meshing.mesh import FORMATS, Mesh, write_mesh
 from ..meshing.surface import extract_mesh
+from ..meshing.visibility import Camera
 from ..methods.base import Method
 from ..protocol.errors import JobError
 from ..protocol.messages import Event, ExtractMesh, MeshReady, Progress, Warned
@@ -46,15 +47,12 @@ def run(job: ExtractMesh) -> Generator[Event, None, None]:
     if level <= 0:
         yield Progress(job_id=job.job_id, stage="choosing the level", done=0, total=1, unit="")
         level = _choose_level(method, bounds, views)
-    cameras = None
-    if views:
-        positions = [view.camera_to_world[:3, 3].tolist() for view in views]
-        cameras = torch.tensor(positions, dtype=torch.float32, device=bounds.device)
+    cameras = [(view.intrinsics, view.camera_to_world) for view in views]
     surface = Isosurface(method.density, level, inside_above=True, bounds=bounds)
     mesh = yield from _extract(job, surface, method, cameras)
     if not len(mesh.faces):
         raise JobError(
-            f"The field has no surface at a density of {level:g} within its bounds.",
+            f"The field has no surface at a density of {level:g} that can be seen in its bounds.",
             "Choose a lower level or a larger crop box, or train longer.",
         )
     yield Progress(job_id=job.job_id, stage="writing the mesh", done=0, total=1, unit="")
@@ -69,7 +67,7 @@ def run(job: ExtractMesh) -> Generator[Event, None, None]:
 
 
 def _extract(
-    job: ExtractMesh, surface: Isosurface, method: Method, cameras: torch.Tensor | None
+    job: ExtractMesh, surface: Isosurface, method: Method, cameras: list[Camera]
 ) -> Generator[Event, None, Mesh]:
     steps = extract_mesh(
         surface,
@@ -77,6 +75,7 @@ def _extract(
         job.keep_components,
         method.color if job.colors else None,
         cameras,
+        job.keep_unseen,
     )
     stage, started, told = "", 0.0, 0.0
     while True:

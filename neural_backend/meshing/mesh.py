@@ -54,9 +54,10 @@ class Mesh:
         part_of_vertex = connected_components(links, directed=False)[1]
         part = part_of_vertex[self.faces[:, 0]]
         areas = np.bincount(part, np.linalg.norm(self.face_normals(), axis=-1))
-        return self._with_faces(self.faces[(areas >= share * areas.max())[part]])
+        return self.with_faces(self.faces[(areas >= share * areas.max())[part]])
 
-    def _with_faces(self, faces: NDArray[np.int64]) -> "Mesh":
+    def with_faces(self, faces: NDArray[np.int64]) -> "Mesh":
+        """The same mesh with only these faces, and the vertices that they need."""
         used, renumbered = np.unique(faces, return_inverse=True)
         return replace(
             self,

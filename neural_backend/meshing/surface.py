@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From a field to a coloured mesh."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,15 +15,20 @@ from .grid import Lattice
 from .isosurface import MAX_POINTS, Isosurface
 from .marching_cubes import marching_cubes
 from .mesh import Mesh
+from .visibility import Camera, without_unseen
 
 ColorFn = Callable[
     [Float[Tensor, "points 3"], Float[Tensor, "points 3"]], Float[Tensor, "points 3"]
 ]
 
+Step = tuple[str, float, float]
+Result = TypeVar("Result")
+
 _CELLS_OUTSIDE, _CELLS_INSIDE = 1.0, 3.0
 """How far in front of and behind a vertex its color is gathered, in cells of the grid."""
 
 _SAMPLES = 8
+_MOST_CAMERAS = 96
 _CAMERAS = 3
 """Cameras that face a vertex best, whose views of it are averaged."""
 
@@ -32,38 +38,70 @@ def extract_mesh(
     resolution: int,
     keep_components: float = 0.02,
     color_fn: ColorFn | None = None,
-    camera_positions: Float[Tensor, "cameras 3"] | None = None,
+    cameras: Sequence[Camera] = (),
+    keep_unseen: bool = True,
     seed: int = 0,
-) -> Generator[tuple[str, float, float], None, Mesh]:
+) -> Generator[Step, None, Mesh]:
     """The mesh of a surface, with normals and, where there is a `color_fn`, colors.
 
     `resolution` is the number of cells along the longest side. Connected parts smaller than
-    `keep_components` of the largest are left out. Yields (stage, done, total) as it goes.
+    `keep_components` of the largest are left out, and, unless `keep_unseen`, what none of the
+    `cameras` can see. Yields (stage, done, total) as it goes.
     """
-    cells = marching_cubes(surface, resolution, seed)
-    while True:
-        try:
-            done, total = next(cells)
-        except StopIteration as finished:
-            vertices, faces = finished.value
-            break
-        yield "finding the surface", done, total
+    vertices, faces = yield from _named(
+        "finding the surface", marching_cubes(surface, resolution, seed)
+    )
     mesh = Mesh(vertices, faces).without_floaters(keep_components)
     cell = float(Lattice.over(surface.bounds, resolution).cell.max())
+    if not keep_unseen and cameras and len(mesh.faces):
+        chosen = _spread(cameras, _MOST_CAMERAS)
+        hidden = without_unseen(mesh, mesh.vertex_normals(), chosen, cell)
+        seen = yield from _named("removing hidden parts", hidden)
+        mesh = seen.without_floaters(keep_components)
     yield "normals", 0, 1
     normals = surface_normals(surface, mesh, cell)
     colors = None
     if color_fn is not None:
-        parts = []
-        rows = max(1, MAX_POINTS // _SAMPLES)
-        for start in range(0, len(mesh.vertices), rows):
-            yield "colors", start, len(mesh.vertices)
-            points = _tensor(mesh.vertices[start : start + rows], surface)
-            outward = _tensor(normals[start : start + rows], surface)
-            seen = surface_colors(surface, color_fn, points, outward, cell, camera_positions)
-            parts.append(seen.cpu().numpy())
-        colors = np.concatenate(parts) if parts else np.zeros((0, 3), dtype=np.float32)
+        colors = yield from _vertex_colors(surface, color_fn, mesh, normals, cell, cameras)
     return Mesh(mesh.vertices, mesh.faces, normals, colors)
+
+
+def _named(
+    stage: str, steps: Generator[tuple[int, int], None, Result]
+) -> Generator[Step, None, Result]:
+    while True:
+        try:
+            done, total = next(steps)
+        except StopIteration as finished:
+            return finished.value
+        yield stage, done, total
+
+
+def _vertex_colors(
+    surface: Isosurface,
+    color_fn: ColorFn,
+    mesh: Mesh,
+    normals: NDArray[np.float32],
+    cell: float,
+    cameras: Sequence[Camera],
+) -> Generator[Step, None, NDArray[np.float32]]:
+    positions = None
+    if cameras:
+        positions = _tensor(np.array([pose[:3, 3] for _, pose in cameras]), surface)
+    parts = [np.zeros((0, 3), dtype=np.float32)]
+    rows = max(1, MAX_POINTS // _SAMPLES)
+    for start in range(0, len(mesh.vertices), rows):
+        yield "colors", start, len(mesh.vertices)
+        points = _tensor(mesh.vertices[start : start + rows], surface)
+        outward = _tensor(normals[start : start + rows], surface)
+        seen = surface_colors(surface, color_fn, points, outward, cell, positions)
+        parts.append(seen.cpu().numpy())
+    return np.concatenate(parts)
+
+
+def _spread(cameras: Sequence[Camera], count: int) -> list[Camera]:
+    chosen = np.linspace(0, len(cameras) - 1, min(count, len(cameras))).astype(int)
+    return [cameras[index] for index in chosen]
 
 
 def surface_normals(surface: Isosurface, mesh: Mesh, cell: float) -> NDArray[np.float32]:

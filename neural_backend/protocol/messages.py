@@ -77,6 +77,9 @@ class ExtractMesh:
     keep_components: Annotated[
         float, "floaters smaller than this share of the largest part are removed"
     ] = 0.02
+    keep_unseen: Annotated[
+        bool, "keep surfaces that no training camera can see, as within solids"
+    ] = False
     colors: Annotated[bool, "colour the vertices"] = True
     device: Annotated[str, "auto, cpu or cuda"] = "auto"
 

@@ -25,7 +25,7 @@ def run_path(tmp_path: Path) -> Path:
 
 
 def test_the_mesh_is_the_scenes_in_place_with_its_colors(run_path: Path) -> None:
-    ready, events = extract(run_path)
+    ready, events = extract(run_path, keep_unseen=True)
     assert Path(ready.output) == run_path / "outputs" / "mesh.ply"
     mesh = trimesh.load_mesh(ready.output, process=False)
     assert (len(mesh.vertices), len(mesh.faces)) == (ready.num_vertices, ready.num_faces)
@@ -49,6 +49,15 @@ def test_floaters_are_left_out_unless_all_parts_are_asked_for(tmp_path: Path) ->
     np.testing.assert_allclose(trimesh.load_mesh(ready.output).bounds[1], 0.85, atol=0.02)
 
 
+def test_what_no_camera_sees_is_left_out(run_path: Path) -> None:
+    """All cameras stand above; the lowest point a camera at height 1.5 and distance 3 can see."""
+    ready, events = extract(run_path)
+    mesh = trimesh.load_mesh(ready.output, process=False)
+    assert mesh.bounds[1, 2] == pytest.approx(0.7, abs=0.01)
+    assert -0.65 < mesh.bounds[0, 2] < -0.4
+    assert "removing hidden parts" in {e.stage for e in events if isinstance(e, Progress)}
+
+
 def test_a_crop_box_and_a_level_are_honoured(run_path: Path, tmp_path: Path) -> None:
     output = tmp_path / "ä half.ply"
     ready, events = extract(
@@ -58,6 +67,7 @@ def test_a_crop_box_and_a_level_are_honoured(run_path: Path, tmp_path: Path) -> 
         crop_min=(0.0, -1.0, -1.0),
         crop_max=(1.0, 1.0, 1.0),
         colors=False,
+        keep_unseen=True,
     )
     assert ready.level == 123.0
     assert Path(ready.output) == output
