@@ -1,0 +1,386 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Learns a sparse voxel grid, coarse to fine: the fast method for CPUs."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from ..datasets.ray_batches import RayBatches
+from ..datasets.silhouettes import pixels_near_silhouettes, silhouettes
+from ..fields.voxel_grid import VoxelGridField, grid_shape
+from ..geometry.cameras import Intrinsics
+from ..geometry.gradients import smoothed_gradient
+from ..geometry.rays import Rays, RenderedRays
+from ..kernels import voxel_grid as kernels
+from ..kernels.compilation import num_threads
+from ..kernels.voxel_grid import GridRays, Space
+from ..sampling.visual_hull import visual_hull
+from ..training.sparse_adam import SparseAdam
+from .base import TrainingProgress
+
+_HULL_RESOLUTION = 96
+_MOST_PARTS = 8
+"""Threads with a gradient table of their own; more would not pay for adding them up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VoxelGridConfig:
+    """How the grid grows and learns.
+
+    `resolutions` count cells along the longest side of the bounds; a finer grid is taken only while
+    its cells are no smaller than `cell_pixels` pixels of the pictures and at least `rays_per_voxel`
+    rays are left for each voxel. Of n grids the last is reached at `finest_at` of the budget, the
+    one before at a third of that, and so on. Each step draws `rays` rays and makes an update for
+    every `update_rays` of them. Rates fall exponentially to `final_rate` of their start. `smooth_*`
+    weigh the squared differences between neighbours. `prune_opacity` is what a cell must hide to be
+    kept and sampled. `shell` is the width, in halves of the bounds, that everything outside an
+    unbounded scene's bounds is squeezed into.
+    """
+
+    steps: int = 1500
+    resolutions: tuple[int, ...] = (64, 128, 192, 256)
+    degree: int = 1
+    rays: int = 8192
+    update_rays: int = 1024
+    sample_cells: float = 1.0
+    cell_pixels: float = 0.6
+    rays_per_voxel: float = 0.8
+    finest_at: float = 0.45
+    density_rate: float = 0.6
+    color_rate: float = 0.4
+    harmonics_rate: float = 0.05
+    final_rate: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.999
+    smooth_density: float = 0.0
+    smooth_color: float = 0.0
+    initial_density: float = -1.0
+    prune_opacity: float = 0.03
+    prune_every: int = 6
+    shell: float = 0.5
+    exposure: bool = True
+    exposure_rate: float = 0.01
+
+
+PRESETS: dict[str, VoxelGridConfig] = {
+    "draft": VoxelGridConfig(steps=300, resolutions=(64, 128)),
+    "standard": VoxelGridConfig(),
+    "final": VoxelGridConfig(steps=12_000, resolutions=(64, 128, 192, 256, 384), degree=2),
+}
+
+
+class VoxelGrid:
+    """Voxels of density and harmonics, carved by the pictures' alpha, refined where something is.
+
+    Source: Fridovich-Keil et al. 2022, "Plenoxels"; Sun et al. 2022, "Direct Voxel Grid
+    Optimization";
+        for unbounded scenes Barron et al. 2022, "Mip-NeRF 360", sec. 2 (contraction).
+    Differs: the visual hull is carved before the first step; Adam on touched voxels; every ray is
+        shown over a random background of its own.
+    """
+
+    name: ClassVar[str] = "voxel_grid"
+
+    def __init__(
+        self,
+        config: VoxelGridConfig,
+        bounds: Float[Tensor, "2 3"],
+        unbounded: bool,
+        num_views: int,
+        device: torch.device,
+    ) -> None:
+        self.config = config
+        self.unbounded = unbounded
+        self.device = torch.device(device)
+        self._bounds = bounds.detach().to("cpu", torch.float32)
+        self._parts = min(num_threads(), _MOST_PARTS) if self.device.type == "cpu" else 1
+        self._exposure = SparseAdam(torch.zeros(num_views, 3, device=self.device))
+        self._stage = 0
+        self._rays_seen = 0
+        self._finest = max(config.resolutions)
+        self._pruned_at = 0
+        self._batches: RayBatches | None = None
+        space = self._space(self._bounds, config.resolutions[0])
+        stored = torch.ones(grid_shape(space), dtype=torch.bool, device=self.device)
+        self._set_field(VoxelGridField(space, stored, config.degree, config.initial_density))
+
+    @property
+    def bounds(self) -> Float[Tensor, "2 3"]:
+        return self._bounds.to(self.device)
+
+    def warm_up(self) -> None:
+        """Compiles the kernels by learning from a few rays."""
+        if self.device.type != "cpu":
+            return
+        tiny = VoxelGrid(
+            replace(self.config, resolutions=(8,)), self._bounds, self.unbounded, 1, self.device
+        )
+        center = self._bounds.mean(dim=0)
+        rays = Rays(center.expand(4, 3) - 2.0, F.normalize(torch.ones(4, 3), dim=-1))
+        tiny.render_rays(rays)
+        tiny.density(center[None])
+        whole = torch.full((4, 3), 0.5)
+        tiny._update(
+            GridRays(rays.origins, rays.directions, torch.ones(4, 4), whole, whole[:, 0], whole +
+            0.5), 1.0
+        )  # fmt: skip
+        lens = Intrinsics(
+            width=2, height=2, focal_x_px=2.0, focal_y_px=2.0, center_x_px=1.0, center_y_px=1.0
+        )
+        visual_hull([np.ones((2, 2), dtype=bool)], [lens], np.eye(4)[None], np.eye(2, 3), 4)
+        tiny._field.refine(tiny._field.space.cells_per_unit * 1.5, 1e-6)
+
+    def prepare(self, batches: RayBatches) -> None:
+        """Carves the visual hull where the pictures have alpha, and starts inside it."""
+        if not self.unbounded:
+            self._carve(batches)
+        self._choose_finest(batches)
+
+    def _carve(self, batches: RayBatches) -> None:
+        """Starts anew inside the visual hull."""
+        bounds = self._bounds.numpy().astype(np.float64)
+        hull = visual_hull(
+            silhouettes(batches),
+            [view.intrinsics for view in batches.views],
+            np.array([view.camera_to_world for view in batches.views]),
+            bounds,
+            _HULL_RESOLUTION,
+        )
+        if not hull.any():
+            return
+        cell = float((bounds[1] - bounds[0]).max()) / _HULL_RESOLUTION
+        full = np.argwhere(hull)
+        tight = np.stack([full.min(axis=0) - 0.5, full.max(axis=0) + 1.5]) * cell + bounds[0]
+        self._bounds = torch.from_numpy(tight).float()
+        space = self._space(self._bounds, self.config.resolutions[0])
+        stored = _stored_corners(space, torch.from_numpy(hull), bounds[0], cell)
+        self._set_field(
+            VoxelGridField(
+                space, stored.to(self.device), self.config.degree, self.config.initial_density
+            )
+        )
+
+    def train_step(
+        self, batches: RayBatches, progress: TrainingProgress, generator: torch.Generator
+    ) -> dict[str, float | Tensor]:
+        """Draws rays and makes several updates; `loss` is the mean squared error over them."""
+        if self._batches is not batches:
+            self._choose_candidates(batches)
+            self._batches = batches
+        self._refine_if_due(progress.fraction)
+        self._prune_if_due(progress.step)
+        count = self.config.rays
+        batch = batches.draw(count, generator)
+        random = torch.rand(count, 4, generator=generator).to(self.device)
+        views = batch.rays.views
+        assert views is not None
+        uses_exposure = self.config.exposure and self.unbounded
+        gains = (
+            torch.exp(self._exposure.values[views])
+            if uses_exposure
+            else torch.ones(count, 3, device=self.device)
+        )
+        rays = GridRays(
+            batch.rays.origins, batch.rays.directions, batch.rgba,
+            random[:, :3].contiguous(), random[:, 3].contiguous(), gains,
+        )  # fmt: skip
+        rate = self.config.final_rate**progress.fraction
+        size = self.config.update_rays
+        results = [self._update(rays[at : at + size], rate) for at in range(0, count, size)]
+        if uses_exposure:
+            slope = torch.zeros_like(self._exposure.values)
+            slope.index_add_(0, views, torch.cat([gradient for _, gradient in results]) * gains)
+            self._exposure.step(slope / count, self.config.exposure_rate * rate)
+            self._exposure.values -= self._exposure.values.mean(dim=0)
+        self._rays_seen += count
+        return {"loss": sum(error for error, _ in results) / (3 * count)}
+
+    def render_rays(self, rays: Rays, normals: bool = False) -> RenderedRays:
+        """What the grid shows; normals are those of the density where the ray ends on average."""
+        out = kernels.render(self._field.grid, rays.origins, rays.directions)
+        accumulation = 1 - out[:, 3]
+        visible = accumulation > 1e-4
+        depth = torch.where(visible, out[:, 4] / accumulation.clamp(min=1e-4), torch.inf)
+        facing = None
+        if normals:
+            points = rays.origins + torch.where(visible, depth, 0.0)[:, None] * rays.directions
+            slope = smoothed_gradient(self.density, points, 1.5 * self._field.cell_size)
+            facing = -F.normalize(slope, dim=-1) * visible[:, None]
+        return RenderedRays(out[:, :3], accumulation, depth, facing)
+
+    def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
+        """Density per scene unit; 0 outside what was learned."""
+        return self._field.density(points)
+
+    def color(
+        self, points: Float[Tensor, "points 3"], directions: Float[Tensor, "points 3"]
+    ) -> Float[Tensor, "points 3"]:
+        """Color in [0, 1] of the field at `points` seen along `directions`."""
+        return self._field.color(points, directions)
+
+    def state(self) -> dict[str, Tensor]:
+        """The grid, Adam's moments, exposures and the place in the schedule."""
+        space = self._field.space
+        return {
+            "rows": self._field.rows.clone(),
+            "cells": self._field.cells.clone(),
+            "skip": self._field.skip.clone(),
+            "bounds": self._bounds.clone(),
+            "cells_per_unit": torch.tensor(space.cells_per_unit, dtype=torch.float64),
+            "schedule": torch.tensor(
+                [self._stage, self._rays_seen, self._finest, self._parts, self._pruned_at]
+            ),
+            **{f"adam.{name}": tensor for name, tensor in self._adam.state().items()},
+            **{f"exposure.{name}": tensor for name, tensor in self._exposure.state().items()},
+        }
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Takes back what `state` returned.
+
+        Raises:
+            ValueError: where names or shapes do not fit; then nothing is changed.
+        """
+        if state.keys() != self.state().keys():
+            different = sorted(state.keys() ^ self.state().keys())
+            raise ValueError(f"expected the tensors of a voxel_grid state, differing: {different}")
+        channels = self._field.rows.shape[1]
+        exposure = self._exposure.values.shape
+        if state["rows"].shape[1:] != (channels,) or state["exposure.values"].shape != exposure:
+            raise ValueError(
+                f"expected rows of {channels} channels and exposures {tuple(exposure)}, got "
+                f"{tuple(state['rows'].shape)} and {tuple(state['exposure.values'].shape)}"
+            )
+        self._bounds = state["bounds"].cpu().float()
+        space = replace(
+            self._space(self._bounds, self.config.resolutions[0]),
+            cells_per_unit=float(state["cells_per_unit"]),
+        )
+        stored = torch.zeros(grid_shape(space), dtype=torch.bool)
+        stored.view(-1)[state["cells"].long().cpu()] = True
+        field = VoxelGridField(
+            space, stored.to(self.device), self.config.degree, self.config.initial_density
+        )
+        field.rows = state["rows"].to(self.device).clone()
+        field.skip = state["skip"].to(self.device).clone()
+        numbers = state["schedule"].tolist()
+        self._stage, self._rays_seen, self._finest, self._parts, self._pruned_at = numbers
+        self._set_field(field)
+        self._adam.load_state(_named(state, "adam."))
+        self._exposure.load_state(_named(state, "exposure."))
+
+    def _space(self, bounds: Tensor, resolution: int) -> Space:
+        """A grid over the bounds, and any shell, with this many cells along the longest side."""
+        center, sides = bounds.mean(dim=0), bounds[1] - bounds[0]
+        half = float(sides.max()) / 2
+        shell = self.config.shell if self.unbounded else 0.0
+        # One cell more on each side is the border that is never stored.
+        margin = 0.0 if self.unbounded else 3.0 / resolution
+        extent = torch.full((3,), 1 + shell) if self.unbounded else sides / (2 * half) + margin
+        x, y, z = center.tolist()
+        ex, ey, ez = extent.tolist()
+        return Space(
+            center=(x, y, z),
+            half=half,
+            extent=(ex, ey, ez),
+            cells_per_unit=resolution / 2,
+            step=self.config.sample_cells,
+            shell=shell,
+            near=0.02 * half if self.unbounded else 0.0,
+        )
+
+    def _set_field(self, field: VoxelGridField) -> None:
+        self._field = field
+        rows = field.rows
+        self._adam = SparseAdam(rows, self._parts, self.config.beta1, self.config.beta2)
+
+    def _update(self, rays: GridRays, rate: float) -> tuple[float | Tensor, Tensor]:
+        """One update from some rays. Returns the sum of squares and the gains' gradient."""
+        config, field = self.config, self._field
+        gain_gradient = torch.empty_like(rays.gains)
+        error, _ = kernels.learn(
+            field.grid, rays, self._adam.gradients, self._adam.touched, gain_gradient
+        )
+        count = len(rays.origins)
+        amounts = torch.full((field.rows.shape[1],), config.smooth_color * count)
+        amounts[0] = config.smooth_density * count
+        if amounts.any():
+            self._adam.smooth(field.cells, field.index, field.strides, amounts)
+        rates = torch.full((field.rows.shape[1],), config.harmonics_rate * rate)
+        rates[0] = config.density_rate * rate
+        rates[1:4] = config.color_rate * rate
+        self._adam.update(rates, 1 / count)
+        return error, gain_gradient
+
+    def _refine_if_due(self, fraction: float) -> None:
+        resolutions = self._stages()
+        due = sum(fraction >= at for at in self._stage_starts(len(resolutions)))
+        while self._stage < due:
+            self._stage += 1
+            now = self._field.space.cells_per_unit * 2
+            finer = resolutions[self._stage]
+            left = self._rays_seen * (1 - fraction) / max(fraction, 1e-6)
+            # Surfaces grow with the square of the resolution.
+            voxels = len(self._field.rows) * (finer / now) ** 2
+            if left >= self.config.rays_per_voxel * voxels:
+                self._field.refine(finer / 2, self.config.prune_opacity)
+                self._set_field(self._field)
+
+    def _stages(self) -> list[int]:
+        """The resolutions that the pictures are fine enough for."""
+        stages = [size for size in self.config.resolutions if size <= self._finest]
+        return stages or [self.config.resolutions[0]]
+
+    def _stage_starts(self, num_stages: int) -> list[float]:
+        """At which fraction of the budget each finer grid is taken."""
+        return [self.config.finest_at / 3 ** (num_stages - 1 - k) for k in range(1, num_stages)]
+
+    def _prune_if_due(self, step: int) -> None:
+        """Looks again at what is empty; less often as the grid grows finer and settles."""
+        every = self.config.prune_every * (1 + self._stage) * (1 + min(step, 1000) // 100)
+        if step - self._pruned_at >= every:
+            self._field.refresh_skip(self._field.raw_of_opacity(self.config.prune_opacity))
+            self._pruned_at = step
+
+    def _choose_finest(self, batches: RayBatches) -> None:
+        """The finest resolution whose cells are still as large as the pixels that show them."""
+        center = self._bounds.mean(dim=0).numpy()
+        sizes = [
+            np.linalg.norm(view.camera_to_world[:3, 3] - center) / view.intrinsics.focal_x_px
+            for view in batches.views
+        ]
+        side = float((self._bounds[1] - self._bounds[0]).max())
+        pixel = max(float(np.median(sizes)), side * 1e-4)
+        self._finest = math.ceil(side / (self.config.cell_pixels * pixel))
+
+    def _choose_candidates(self, batches: RayBatches) -> None:
+        """Leaves out pixels so far from every silhouette that their rays cannot meet the scene."""
+        if self.unbounded:
+            return
+        pixels = pixels_near_silhouettes(batches)
+        if len(pixels):
+            batches.candidates = pixels
+
+
+def _stored_corners(space: Space, hull: Tensor, lower: np.ndarray, cell: float) -> Tensor:
+    """Corners of the grid's cells that touch the hull's."""
+    wide = F.max_pool3d(hull[None].float(), 3, stride=1, padding=1)[0] > 0
+    picked = wide
+    for axis, size in enumerate(grid_shape(space)):
+        at = (torch.arange(size) / space.cells_per_unit - space.extent[axis]) * space.half
+        place = torch.floor((at + space.center[axis] - float(lower[axis])) / cell).long()
+        inside = (place >= 0) & (place < hull.shape[axis])
+        picked = picked.index_select(axis, place.clamp(0, hull.shape[axis] - 1))
+        shape = [1, 1, 1]
+        shape[axis] = size
+        picked = picked & inside.view(shape)
+    return picked
+
+
+def _named(state: dict[str, Tensor], prefix: str) -> dict[str, Any]:
+    return {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}

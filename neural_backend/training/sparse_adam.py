@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Adam for tables of which a step touches few rows."""
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..kernels.threads import for_each
+
+
+class SparseAdam:
+    """Adam on the touched rows of a table; the others keep their values and moments.
+
+    `gradients` is a table for each thread that adds to it, `touched` marks rows with a gradient;
+    both are cleared by `update`.
+
+    Source: Kingma and Ba 2015, "Adam", algorithm 1.
+    """
+
+    def __init__(
+        self,
+        values: Float[Tensor, "rows channels"],
+        parts: int = 1,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+    ) -> None:
+        self.values = values
+        self.beta1, self.beta2 = beta1, beta2
+        self.steps = 0
+        self.means = torch.zeros_like(values)
+        self.squares = torch.zeros_like(values)
+        self.gradients = values.new_zeros(parts, *values.shape)
+        self.touched = torch.zeros(len(values), dtype=torch.uint8, device=values.device)
+
+    def step(self, gradient: Float[Tensor, "rows channels"], rate: float) -> None:
+        """An update of all rows from a whole gradient."""
+        self.gradients[0] = gradient
+        self.touched.fill_(1)
+        self.update(torch.full((self.values.shape[1],), rate), 1.0)
+
+    def smooth(
+        self,
+        cells: Int[Tensor, " rows"],
+        index: Int[Tensor, "x y z"],
+        strides: tuple[int, ...],
+        amounts: Float[Tensor, " channels"],
+    ) -> None:
+        """Adds, to touched rows, `amounts` times the differences from their neighbours in a grid.
+
+        Source: Fridovich-Keil et al. 2022, "Plenoxels", sec. 3.4.
+        """
+        if self.values.device.type != "cpu":
+            touched = self.touched.bool()
+            rows = touched.nonzero()[:, 0]
+            for stride in strides:
+                other = index.view(-1)[cells[rows].long() + stride].long()
+                difference = self.values[rows] - self.values[other.clamp(min=0)]
+                difference *= amounts.to(difference) * (other >= 0)[:, None]
+                self.gradients[0].index_add_(0, rows, difference)
+            return
+        from ..kernels.sparse_adam_numba import smooth
+
+        arrays = (
+            self.values.numpy(), self.gradients[0].numpy(), self.touched.numpy(), cells.numpy(),
+            index.numpy().reshape(-1), np.array(strides), amounts.numpy().astype(np.float32),
+        )  # fmt: skip
+        self._on_all_rows(lambda first, last: smooth(first, last, *arrays))
+
+    def update(self, rates: Float[Tensor, " channels"], scale: float) -> None:
+        """Moves the touched rows by their gradient times `scale`, with a rate for each channel."""
+        self.steps += 1
+        correct1 = 1 / (1 - self.beta1**self.steps)
+        correct2 = 1 / (1 - self.beta2**self.steps)
+        if self.values.device.type != "cpu":
+            self._update_by_torch(rates.to(self.values), correct1, correct2, scale)
+            return
+        from ..kernels.sparse_adam_numba import update
+
+        arrays = (
+            self.values.numpy(), self.means.numpy(), self.squares.numpy(), self.gradients.numpy(),
+            self.touched.numpy(), rates.numpy().astype(np.float32),
+            *map(np.float32, (self.beta1, self.beta2, correct1, correct2, scale)),
+        )  # fmt: skip
+        self._on_all_rows(lambda first, last: update(first, last, *arrays))
+
+    def state(self) -> dict[str, Tensor]:
+        """Values, moments and the number of steps."""
+        return {
+            "values": self.values.clone(),
+            "means": self.means.clone(),
+            "squares": self.squares.clone(),
+            "steps": torch.tensor(self.steps),
+        }
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Takes back what `state` returned."""
+        for name in ("values", "means", "squares"):
+            getattr(self, name).copy_(state[name])
+        self.steps = int(state["steps"])
+
+    def _on_all_rows(self, task) -> None:  # noqa: ANN001
+        parts = self.gradients.shape[0]
+        rows = len(self.values)
+        for_each(lambda part: task(part * rows // parts, (part + 1) * rows // parts), parts)
+
+    def _update_by_torch(
+        self, rates: Tensor, correct1: float, correct2: float, scale: float
+    ) -> None:
+        touched = self.touched.bool()[:, None]
+        gradient = self.gradients.sum(dim=0) * scale
+        means = self.beta1 * self.means + (1 - self.beta1) * gradient
+        squares = self.beta2 * self.squares + (1 - self.beta2) * gradient.square()
+        torch.where(touched, means, self.means, out=self.means)
+        torch.where(touched, squares, self.squares, out=self.squares)
+        change = rates * means * correct1 / ((squares * correct2).sqrt() + 1e-8)
+        self.values -= torch.where(touched, change, 0.0)
+        self.gradients.zero_()
+        self.touched.zero_()

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Numba kernels against their plain-torch twin."""
+
+import math
+
+import pytest
+import torch
+
+from neural_backend.encodings.spherical_harmonics import spherical_harmonics
+from neural_backend.fields.voxel_grid import VoxelGridField, grid_shape
+from neural_backend.kernels import voxel_grid as kernels
+from neural_backend.kernels import voxel_grid_reference as reference
+from neural_backend.kernels.voxel_grid import GridRays, Space
+
+RESOLUTION = 12
+
+
+def make_field(degree: int, shell: float, seed: int, density: float = 1.0) -> VoxelGridField:
+    generator = torch.Generator().manual_seed(seed)
+    space = Space(
+        center=(0.3, -0.2, 0.1),
+        half=0.8,
+        extent=(1 + shell, 1 + shell, 1 + shell) if shell else (1.0, 0.7, 0.9),
+        cells_per_unit=RESOLUTION / 2,
+        step=0.7,
+        shell=shell,
+        near=0.05 if shell else 0.0,
+        density_scale=3.0 * density,
+    )
+    stored = torch.rand(grid_shape(space), generator=generator) < 0.9
+    field = VoxelGridField(space, stored, degree, 0.0)
+    field.rows.normal_(generator=generator)
+    field.rows[:, 1 + 3 * field.num_basis :] = 0
+    field.refresh_skip(-0.3)
+    return field
+
+
+def make_rays(count: int, seed: int) -> GridRays:
+    generator = torch.Generator().manual_seed(seed)
+
+    def uniform(*shape: int) -> torch.Tensor:
+        return torch.rand(*shape, generator=generator)
+
+    origins = torch.nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=-1)
+    targets = (uniform(count, 3) - 0.5) * 1.2
+    return GridRays(
+        origins * 2.5,
+        torch.nn.functional.normalize(targets - origins * 2.5, dim=-1),
+        uniform(count, 4),
+        uniform(count, 3),
+        uniform(count),
+        0.5 + uniform(count, 3),
+    )
+
+
+@pytest.mark.parametrize("degree", [0, 1, 2])
+@pytest.mark.parametrize("shell", [0.0, 0.5])
+def test_rendering_equals_the_reference(degree: int, shell: float) -> None:
+    field, rays = make_field(degree, shell, seed=degree), make_rays(200, seed=7)
+    fast = kernels.render(field.grid, rays.origins, rays.directions)
+    slow = reference.render(field.grid, rays.origins, rays.directions)
+    assert (fast[:, 3] < 0.9).float().mean() > 0.3  # most rays meet something
+    torch.testing.assert_close(fast, slow, atol=2e-3, rtol=2e-3)
+
+
+@pytest.mark.parametrize("degree", [0, 1, 2])
+@pytest.mark.parametrize("shell", [0.0, 0.5])
+@pytest.mark.parametrize("density", [1e-3, 1.0, 1e3])
+def test_gradients_equal_those_of_automatic_differentiation(
+    degree: int, shell: float, density: float
+) -> None:
+    field, rays = make_field(degree, shell, seed=3, density=density), make_rays(64, seed=4)
+    results = []
+    for learn in (kernels.learn, _reference_learn):
+        gradients = torch.zeros(2, *field.rows.shape)
+        touched = torch.zeros(len(field.rows), dtype=torch.uint8)
+        gains = torch.zeros(64, 3)
+        error, _ = learn(field.grid, rays, gradients, touched, gains)
+        results.append((float(error), gradients.sum(dim=0), gains, touched))
+    (fast_error, fast, fast_gains, touched), (slow_error, slow, slow_gains, _) = results
+    assert fast_error == pytest.approx(slow_error, rel=2e-3)
+    scale = float(slow.abs().max())
+    torch.testing.assert_close(fast / scale, slow / scale, atol=2e-3, rtol=1e-2)
+    torch.testing.assert_close(fast_gains, slow_gains, atol=2e-3, rtol=1e-2)
+    assert fast.isfinite().all()
+    assert not fast[touched == 0].any()
+
+
+def _reference_learn(grid, rays, gradients, touched, gains):
+    return reference.learn(grid, rays, gradients[0], touched, gains)
+
+
+def test_a_ray_that_meets_nothing_sees_nothing_and_teaches_nothing() -> None:
+    field = make_field(1, 0.0, seed=0)
+    away = GridRays(
+        torch.tensor([[9.0, 9.0, 9.0]]), torch.tensor([[0.0, 0.0, 1.0]]), torch.ones(1, 4),
+        torch.zeros(1, 3), torch.zeros(1), torch.ones(1, 3),
+    )  # fmt: skip
+    shown = kernels.render(field.grid, away.origins, away.directions)
+    assert shown.tolist() == [[0, 0, 0, 1, 0]]
+    gradients = torch.zeros(1, *field.rows.shape)
+    touched = torch.zeros(len(field.rows), dtype=torch.uint8)
+    error, samples = kernels.learn(field.grid, away, gradients, touched, torch.zeros(1, 3))
+    assert (error, samples) == (3.0, 0)
+    assert not gradients.any()
+    assert not touched.any()
+
+
+def test_no_rays_and_no_points_are_fine() -> None:
+    field = make_field(1, 0.0, seed=0)
+    assert kernels.render(field.grid, torch.zeros(0, 3), torch.zeros(0, 3)).shape == (0, 5)
+    assert kernels.lookup(field.grid, torch.zeros(0, 3), 4).shape == (0, 4)
+
+
+def test_uniform_fog_hides_as_the_exponential_of_its_thickness() -> None:
+    """Density σ over a length L leaves exp(−σ L) of the light."""
+    space = Space(
+        center=(0.0, 0.0, 0.0), half=2.0, extent=(1.0, 1.0, 1.0), cells_per_unit=16, step=0.5
+    )
+    stored = torch.ones(grid_shape(space), dtype=torch.bool)
+    field = VoxelGridField(space, stored, 1, -3.0)
+    density = float(field.density(torch.zeros(1, 3)))
+    out = kernels.render(
+        field.grid, torch.tensor([[0.03, 0.05, -9.0]]), torch.tensor([[0.0, 0.0, 1.0]])
+    )
+    inside = 2 * 2.0 * (32 - 1.5) / 32  # the border cell and the last half cell are not stored
+    cells = 2 * 2.0 / 32
+    expected = math.exp(-density * inside)
+    assert out[0, 3].item() == pytest.approx(expected, rel=density * cells)
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_lookups_equal_the_reference(partial: bool) -> None:
+    field = make_field(1, 0.0, seed=5)
+    places = torch.rand(500, 3, generator=torch.Generator().manual_seed(1)) * (RESOLUTION + 6) - 3
+    fast = kernels.lookup(field.grid, places, 16, partial)
+    slow = reference.lookup(field.grid, places, 16, partial)
+    torch.testing.assert_close(fast, slow, atol=1e-5, rtol=1e-4)
+    assert (fast[:, 0] == reference.NOTHING).any()
+    assert (fast[:, 0] != reference.NOTHING).any()
+
+
+def test_harmonics_are_those_of_the_encoding() -> None:
+    directions = torch.nn.functional.normalize(torch.randn(50, 3), dim=-1)
+    torch.testing.assert_close(
+        reference.harmonics(directions, 9), spherical_harmonics(directions, 2)
+    )
+
+
+def test_the_fast_exponential_is_accurate() -> None:
+    numba = pytest.importorskip("numba")
+    import numpy as np
+
+    from neural_backend.kernels.voxel_grid_numba import exponential
+
+    @numba.njit
+    def of(x):
+        return exponential(x)
+
+    for x in np.linspace(-80, 80, 401).astype(np.float32):
+        assert of(x) == pytest.approx(math.exp(x), rel=3e-5)
+    assert of(np.float32(-1e9)) < 1e-37

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import pytest
+import torch
+
+from neural_backend.training.sparse_adam import SparseAdam
+
+
+def test_it_is_adam_where_every_row_is_touched() -> None:
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(40, 16, generator=generator)
+    ours = SparseAdam(start.clone(), parts=3, beta1=0.9, beta2=0.99)
+    theirs = torch.nn.Parameter(start.clone())
+    adam = torch.optim.Adam([theirs], lr=0.1, betas=(0.9, 0.99), eps=1e-8)
+    for _ in range(5):
+        parts = torch.randn(3, 40, 16, generator=generator)
+        ours.gradients += parts
+        ours.touched.fill_(1)
+        ours.update(torch.full((16,), 0.1), 0.5)
+        theirs.grad = 0.5 * parts.sum(dim=0)
+        adam.step()
+    torch.testing.assert_close(ours.values, theirs.data, atol=1e-5, rtol=1e-4)
+    assert not ours.gradients.any()
+    assert not ours.touched.any()
+
+
+def test_untouched_rows_keep_values_and_moments() -> None:
+    adam = SparseAdam(torch.ones(4, 16), parts=2)
+    adam.gradients.fill_(1.0)
+    adam.touched[2] = 1
+    adam.update(torch.full((16,), 0.1), 1.0)
+    assert (adam.values[[0, 1, 3]] == 1).all()
+    assert (adam.means[[0, 1, 3]] == 0).all()
+    assert (adam.values[2] < 1).all()
+
+
+def test_smoothing_is_the_gradient_of_the_squared_differences() -> None:
+    size = 4
+    index = torch.full((size + 2,) * 3, -1, dtype=torch.int32)
+    inner = torch.rand(size, size, size, generator=torch.Generator().manual_seed(0)) < 0.7
+    index[1:-1, 1:-1, 1:-1][inner] = torch.arange(int(inner.sum()), dtype=torch.int32)
+    cells = (index.view(-1) >= 0).nonzero()[:, 0].int()
+    values = torch.randn(len(cells), 16, generator=torch.Generator().manual_seed(1))
+    adam = SparseAdam(values)
+    adam.touched.fill_(1)
+    _, ny, nz = index.shape
+    strides = (ny * nz, -ny * nz, nz, -nz, 1, -1)
+    amounts = torch.linspace(0.5, 2, 16)
+    adam.smooth(cells, index, strides, amounts)
+
+    rows = values.clone().requires_grad_()
+    energy = torch.zeros(())
+    for axis in range(3):
+        first = index.narrow(axis, 0, size + 1).reshape(-1).long()
+        second = index.narrow(axis, 1, size + 1).reshape(-1).long()
+        both = (first >= 0) & (second >= 0)
+        energy = energy + ((rows[first[both]] - rows[second[both]]).square() * amounts).sum() / 2
+    energy.backward()
+    torch.testing.assert_close(adam.gradients[0], rows.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_a_resumed_optimiser_goes_on_exactly() -> None:
+    first, second = SparseAdam(torch.ones(3, 2)), SparseAdam(torch.zeros(3, 2))
+    first.step(torch.tensor([[1.0, 2.0], [3.0, 4.0], [0.0, -1.0]]), 0.1)
+    second.load_state(first.state())
+    for adam in (first, second):
+        adam.step(torch.full((3, 2), 0.3), 0.1)
+    assert torch.equal(first.values, second.values)
+    with pytest.raises(RuntimeError):
+        SparseAdam(torch.zeros(4, 2)).load_state(first.state())
