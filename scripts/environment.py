@@ -7,6 +7,7 @@ remembers what was installed, so that the next start costs nothing.
 
 import ctypes
 import hashlib
+import json
 import os
 import queue
 import shlex
@@ -88,12 +89,22 @@ def is_current() -> bool:
 
 def fingerprint() -> str:
     """Changes whenever there may be something new to install."""
-    digest = hashlib.sha256()
-    for path in (ROOT / "pyproject.toml", Path(__file__)):
-        digest.update(path.read_bytes())
+    digest = hashlib.sha256(Path(__file__).read_bytes())
+    digest.update(requirements().encode())
     # A venv and an editable installation know their own folder: copied ones are made again.
     digest.update(f"{ROOT}\n{has_nvidia_driver()}".encode())
     return digest.hexdigest()
+
+
+def requirements() -> str:
+    """What pyproject.toml asks to be installed, without the settings of tools."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    try:
+        import tomllib
+    except ImportError:  # before Python 3.11, which can only say that it needs another
+        return text
+    values = tomllib.loads(text)
+    return json.dumps([values.get("build-system"), values.get("project")], sort_keys=True)
 
 
 def has_nvidia_driver() -> bool:

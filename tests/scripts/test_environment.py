@@ -24,6 +24,8 @@ def test_an_environment_is_current_until_the_project_asks_for_something_else(
     environment.STAMP.write_text(environment.fingerprint(), encoding="utf-8")
     assert environment.is_current()
     assert environment.ensure() == environment.VENV / "bin" / "python"
+    (checkout / "pyproject.toml").write_text("[project]\n[tool.x]\na = 1", encoding="utf-8")
+    assert environment.is_current()
     (checkout / "pyproject.toml").write_text("[project]\nname = 'x'\n", encoding="utf-8")
     assert not environment.is_current()
 
