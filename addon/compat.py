@@ -19,6 +19,15 @@ def by_session_uid(collection: Any, uid: int) -> Any:
     return next((block for block in collection if block.session_uid == uid), None)
 
 
+def uses_compositor(scene: bpy.types.Scene) -> bool:
+    """Whether nodes change a rendered picture; since 5.0 a node group of its own does that."""
+    if hasattr(scene, "compositing_node_group"):
+        has_nodes = scene.compositing_node_group is not None
+    else:
+        has_nodes = scene.use_nodes
+    return has_nodes and scene.render.use_compositing
+
+
 def has_denoiser() -> bool:
     """Whether this build has OpenImageDenoise; without it Cycles raises where denoising is on."""
     try:

@@ -8,7 +8,6 @@ scene says.
 
 from typing import Any
 
-import bpy
 from bpy.props import (
     BoolProperty,
     EnumProperty,
@@ -18,7 +17,6 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import session
 from .compat import BLEND_RELATIVE
 from .preferences import DEVICES
 from .worker.protocol import messages, tooltip
@@ -55,14 +53,6 @@ BACKGROUNDS = (
     ("black", "Black", "Black behind the field"),
     ("learned", "Learned", "The surroundings as the pictures show them"),
 )
-
-
-def _known_methods(_self: object, _context: bpy.types.Context, _text: str) -> list[str]:
-    ready = session.worker()
-    return [
-        "auto",
-        *(ready.methods if ready is not None else ("voxel_grid", "instant_ngp", "nerf")),
-    ]
 
 
 def _device() -> Any:
@@ -214,7 +204,6 @@ class TrainingProperties:
         name="Method",
         description=tooltip(messages.Train, "method"),
         default="auto",
-        search=_known_methods,
         options=FORGET,
     )
     preset: EnumProperty(

@@ -12,6 +12,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compat import uses_compositor
 from .cameras import Pose, bounds_of, pose_of
 from .errors import SceneError
 from .render_settings import capture_settings
@@ -120,7 +121,7 @@ def warnings_about(stations: Sequence[Station], scene: bpy.types.Scene) -> list[
         warnings.append(
             "Motion blur was left out: a field cannot be learned from blurred pictures."
         )
-    if scene.use_nodes and scene.render.use_compositing and scene.render.engine != "":
+    if uses_compositor(scene):
         warnings.append("The compositor was left out of the capture.")
     cameras = {station.camera for station in stations}
     blurred = [

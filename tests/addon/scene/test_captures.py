@@ -211,13 +211,18 @@ def test_a_scene_without_objects_or_cameras_is_refused(scene: Any, tmp_path: Pat
         take(scene, tmp_path)
 
 
-def test_blur_and_few_pictures_are_warned_about(scene: Any) -> None:
+def test_what_makes_worse_pictures_is_warned_about(bpy: ModuleType, scene: Any) -> None:
     assert captures.warnings_about(stations(scene) * 10, scene) == []
+    if hasattr(scene, "compositing_node_group"):
+        scene.compositing_node_group = bpy.data.node_groups.new("Mine", "CompositorNodeTree")
+    else:
+        scene.use_nodes = True
     scene.render.use_motion_blur = True
     scene.objects["Camera 1"].data.dof.use_dof = True
     words = " ".join(captures.warnings_about(stations(scene), scene))
     assert "Motion blur" in words
     assert "Camera 1" in words
+    assert "compositor" in words
     assert "3 pictures are few" in words
 
 
