@@ -78,7 +78,8 @@ class ProgressDisplay:
     def _write_line(self, event: Progress) -> None:
         now = time.monotonic()
         finished = event.done >= event.total > 0
-        if event.stage == self._stage and now - self._lined_at < LINE_EVERY_S and not finished:
+        due = now - self._lined_at >= LINE_EVERY_S or finished or event.psnr is not None
+        if event.stage == self._stage and not due:
             return
         self._stage, self._lined_at = event.stage, now
         parts = (event.stage, _count(event), _eta(event), _figures(event))

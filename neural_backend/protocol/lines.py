@@ -4,7 +4,6 @@
 import json
 import types
 from dataclasses import MISSING, asdict, fields
-from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from .errors import ProtocolError
@@ -14,6 +13,11 @@ MAX_LINE_CHARACTERS = 1 << 24
 """Enough for the names of a hundred thousand files; anything longer is a runaway writer."""
 
 MESSAGES: dict[str, type[Message]] = {kind.type: kind for kind in (*JOBS, *COMMANDS, *EVENTS)}
+
+_FIELD_HINTS: dict[str, dict[str, Any]] = {
+    name: {field.name: get_type_hints(kind)[field.name] for field in fields(kind)}
+    for name, kind in MESSAGES.items()
+}
 
 
 def to_line(message: Message) -> str:
@@ -64,7 +68,7 @@ def from_line(line: str) -> Message:
 
 def _checked(kind: type[Message], values: dict[str, Any]) -> dict[str, Any]:
     job_id = _job_id(values)
-    hints = _field_hints(kind)
+    hints = _FIELD_HINTS[kind.type]
     unknown = [name for name in values if name not in hints]
     if unknown:
         raise ProtocolError(
@@ -106,12 +110,6 @@ def _converted(value: Any, hint: Any, name: str) -> Any:
         return value
     wanted = hint.__name__ if isinstance(hint, type) and origin is None else str(hint)
     raise TypeError(f"{name} must be {wanted}, got {_shown(repr(value))}")
-
-
-@cache
-def _field_hints(kind: Any) -> dict[str, Any]:
-    hints = get_type_hints(kind)
-    return {field.name: hints[field.name] for field in fields(kind)}
 
 
 def _job_id(values: dict[str, Any]) -> str:
