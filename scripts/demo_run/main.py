@@ -48,8 +48,7 @@ def run(
         demo = Demo(folders, terminal, addon, DRAFT if draft else FULL, device)
         demo.from_scene() if photos is None else demo.from_photos(photos)
         if readme_picture is not None:
-            readme_picture.parent.mkdir(parents=True, exist_ok=True)
-            readme_picture.write_bytes(folders.report.read_bytes())
+            report.write_small(folders.report, readme_picture)
             terminal.say(f"Wrote {readme_picture}")
     except DemoError as error:
         terminal.say(f"\nThe demo stopped: {error}\nWhat Blender printed is in {folders.log}")

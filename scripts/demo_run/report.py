@@ -68,6 +68,15 @@ def draw(report: Report, path: Path) -> None:
     temporary.replace(path)
 
 
+def write_small(sheet: Path, path: Path) -> None:
+    """A copy in 256 colours, a third of the size, for the repository."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Image.open(sheet) as picture:
+        picture.convert("RGB").quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(
+            path, format="PNG", optimize=True
+        )
+
+
 def place(sheet: Image.Image, panel: Panel, corner: tuple[int, int]) -> None:
     """A picture fitted into its square, with its caption below."""
     left, top = corner
