@@ -130,6 +130,13 @@ def test_pixels_past_the_edge_of_a_lens_look_along_that_edge() -> None:
     np.testing.assert_allclose(slopes[np.linspace(0, 1.5, 100) > edge * 2 / 3], edge, rtol=5e-3)
 
 
+def test_tangential_terms_do_not_lead_past_the_edge_either() -> None:
+    camera = lens(12.0, distortion=(-0.5, 0, 0.05, -0.05))
+    directions = pixel_directions(camera)
+    slopes = np.linalg.norm(directions[..., :2], axis=-1) / -directions[..., 2]
+    assert slopes.max() < 1.01 / math.sqrt(1.5)
+
+
 def test_undistorting_inverts_distorting_all_over_the_field_of_view() -> None:
     coefficients = (-0.2, 0.05, 0.002, -0.001)
     plane = np.random.default_rng(0).uniform(-0.8, 0.8, (1000, 2))
