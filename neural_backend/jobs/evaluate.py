@@ -116,7 +116,7 @@ def _compare(
         truth, image = over_white(loaded.image(index)), rendered.over(1.0)
         rows.append(
             ViewScores(
-                name=view.name,
+                name="/".join(Path(view.name).parts[-2:]),
                 psnr=psnr(image, truth, valid),
                 ssim=ssim(image, truth, valid),
                 lpips=float("nan") if lpips is None else lpips(image, truth),

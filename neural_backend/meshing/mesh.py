@@ -48,13 +48,19 @@ class Mesh:
         """The mesh without connected parts whose area is less than `share` of the largest's."""
         if share <= 0 or not len(self.faces):
             return self
+        part = self.parts_of_faces()
+        areas = np.bincount(part, self.face_areas())
+        return self.with_faces(self.faces[(areas >= share * areas.max())[part]])
+
+    def face_areas(self) -> NDArray[np.float64]:
+        return np.linalg.norm(self.face_normals(), axis=-1) / 2
+
+    def parts_of_faces(self) -> NDArray[np.int64]:
+        """The number of the connected part that each face belongs to; not all numbers occur."""
         count = len(self.vertices)
         ends = self.faces[:, (0, 1, 1, 2)].reshape(-1, 2)
         links = coo_array((np.ones(len(ends), dtype=bool), ends.T), shape=(count, count))
-        part_of_vertex = connected_components(links, directed=False)[1]
-        part = part_of_vertex[self.faces[:, 0]]
-        areas = np.bincount(part, np.linalg.norm(self.face_normals(), axis=-1))
-        return self.with_faces(self.faces[(areas >= share * areas.max())[part]])
+        return connected_components(links, directed=False)[1][self.faces[:, 0]]
 
     def with_faces(self, faces: NDArray[np.int64]) -> "Mesh":
         """The same mesh with only these faces, and the vertices that they need."""

@@ -27,6 +27,9 @@ the tangent of the angle at which they are seen."""
 _RINGS = 2
 """Neighbours of seen vertices that are kept, so that edges do not fray."""
 
+_PATCH_CELLS = 150.0
+"""Area of the largest patch that is kept though nobody sees it, so that crevices leave no holes."""
+
 
 def without_unseen(
     mesh: Mesh, normals: NDArray[np.floating], cameras: Sequence[Camera], cell: float
@@ -43,7 +46,14 @@ def without_unseen(
     for _ in range(_RINGS):
         touched = seen[mesh.faces].any(axis=1)
         seen[mesh.faces[touched]] = True
-    return mesh.with_faces(mesh.faces[seen[mesh.faces].all(axis=1)])
+    kept = seen[mesh.faces].all(axis=1)
+    if not kept.any() or kept.all():
+        return mesh.with_faces(mesh.faces[kept])
+    hidden = Mesh(mesh.vertices, mesh.faces[~kept])
+    patch = hidden.parts_of_faces()
+    areas = np.bincount(patch, hidden.face_areas())
+    kept[~kept] = (areas < _PATCH_CELLS * cell**2)[patch]
+    return mesh.with_faces(mesh.faces[kept])
 
 
 def _seen_from(

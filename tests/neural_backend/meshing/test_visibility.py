@@ -73,3 +73,17 @@ def test_what_is_out_of_view_is_removed() -> None:
     away = pose.copy()
     away[:3, :3] = pose[:3, :3] @ np.diag([-1, 1, -1])
     assert not len(seen(mesh, [(intrinsics, away)]).faces)
+
+
+def test_crevices_leave_no_holes() -> None:
+    """The bottom of a deep narrow shaft is seen by nobody, but the surface goes through it."""
+
+    def drilled(points: torch.Tensor) -> torch.Tensor:
+        shaft = torch.maximum(points[:, :2].norm(dim=-1) - 0.08, 0.45 - points[:, 2])
+        return torch.maximum(sphere(0.7)(points), -shaft)
+
+    mesh = mesh_of(drilled)
+    slanted = [looking_at_origin((x, y, 3)) for x, y in ((3, 0), (-3, 0), (0, 3), (0, -3))]
+    kept = seen(mesh, [(lens(80, 60), pose) for pose in slanted])
+    bottom = np.abs(kept.vertices - (0, 0, 0.45)).max(axis=1) < 0.05
+    assert bottom.any()
