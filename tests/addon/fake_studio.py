@@ -85,6 +85,8 @@ def main():
     for line in sys.stdin:
         job = json.loads(line)
         if job["type"] == "cancel":
+            if os.environ.get("FAKE_STUBBORN"):
+                continue
             say("job_cancelled", job_id=job["job_id"], run=os.environ.get("FAKE_RUN", ""))
         elif job["type"] == "shutdown":
             return

@@ -4,7 +4,9 @@
 import json
 import math
 import sys
+import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 from neural_fields.addon import session
 from neural_fields.addon.scene.cameras import pose_of
+from neural_fields.addon.worker.client import Patience, WorkerClient
 from neural_fields.addon.worker.protocol import messages
 
 FAKE = Path(__file__).parents[1] / "fake_studio.py"
@@ -121,6 +124,20 @@ def test_cancel_stops_what_runs_and_keeps_what_was_learned(
     assert [Path(item.neural_field.run) for item in bpy.data.objects] == [run]
 
 
+def test_a_worker_that_ignores_cancel_is_killed_and_the_job_counts_as_cancelled(
+    bpy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_STUBBORN", "1")
+    patience = Patience(cancel=0.1, terminate=0.1)
+    monkeypatch.setattr(session, "WorkerClient", partial(WorkerClient, patience=patience))
+    job = messages.Train(job_id="stuck", capture="/a", run=str(tmp_path / "run"), method="hang")
+    record = session.submit(job, "Train")
+    assert bpy.ops.neural_fields.cancel(job_id="other") == {"CANCELLED"}
+    assert bpy.ops.neural_fields.cancel(job_id="stuck") == {"FINISHED"}
+    assert record.state == "cancelled"
+    assert isinstance(record.answer, messages.JobCancelled)
+
+
 def test_a_mesh_is_extracted_and_renewed_in_place(bpy: ModuleType, field: Any) -> None:
     bpy.ops.neural_fields.extract_mesh(resolution=64)
     surface = field.neural_field.mesh_object
@@ -214,6 +231,18 @@ def test_a_run_on_disk_can_be_added_to_another_scene(bpy: ModuleType, tmp_path: 
     (tmp_path / "run.json").write_text("{}", encoding="utf-8")
     bpy.ops.neural_fields.add_field(run=str(tmp_path))
     assert Path(bpy.context.object.neural_field.run) == tmp_path
+
+
+def test_the_timer_of_a_window_runs_until_the_last_job_has_ended(
+    bpy: ModuleType, tmp_path: Path
+) -> None:
+    assert session._on_timer() is None
+    record = session.submit(messages.Train(job_id="a", capture="/a", run=str(tmp_path)), "Train")
+    deadline = time.monotonic() + 30
+    while session._on_timer() is not None:
+        assert record.state == "running"
+        assert time.monotonic() < deadline
+    assert record.state == "done"
 
 
 def test_undo_during_a_job_does_not_lose_its_result(bpy: ModuleType, field: Any) -> None:
