@@ -13,7 +13,7 @@ from ..encodings.spherical_harmonics import spherical_harmonics
 from ..geometry.boxes import inside_box
 from ..geometry.contraction import contract
 from ..kernels.hash_grid import HashGridLayout
-from ..kernels.instant_ngp import network_shapes
+from ..kernels.instant_ngp import NetworkSizes
 from ..kernels.instant_ngp_numba import LARGEST_EXPONENT
 
 
@@ -39,15 +39,14 @@ class InstantNGPField(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.unbounded, self.density_shift = unbounded, density_shift
-        self.width, self.color_layers = width, color_layers
+        self.unbounded = unbounded
+        self.sizes = NetworkSizes(layout.num_features, width, color_layers, density_shift)
         self.register_buffer("bounds", bounds.clone())
         self.center = (bounds[0] + bounds[1]) / 2
         self.half = float((bounds[1] - bounds[0]).max()) / 2
         self.encoding = HashGrid(layout, generator)
-        self.shapes = network_shapes(layout.num_features, width, color_layers)
         matrices = []
-        for rows, columns in self.shapes:
+        for rows, columns in self.sizes.shapes:
             # Glorot's bound, as for each matrix alone.
             bound = math.sqrt(6 / (rows + columns))
             matrices.append((torch.rand(rows * columns, generator=generator) * 2 - 1) * bound)
@@ -68,23 +67,24 @@ class InstantNGPField(nn.Module):
         matrices = self._matrices()
         hidden = torch.relu(self.encoding(cube) @ matrices[0].T)
         geometry = hidden @ matrices[1].T
-        return _bounded_exp(geometry[:, 0] + self.density_shift) * squeeze, geometry
+        return _bounded_exp(geometry[:, 0] + self.sizes.density_shift) * squeeze, geometry
 
     def unit_color(
-        self, geometry: Float[Tensor, "points geometry"], directions: Float[Tensor, "points 3"]
+        self,
+        geometry: Float[Tensor, "points geometry"],
+        harmonics: Float[Tensor, "points harmonics"],
     ) -> Float[Tensor, "points 3"]:
-        """Color in [0, 1] seen along unit `directions`."""
+        """Color in [0, 1] seen along directions with these `view_harmonics`."""
         _, _, from_geometry, from_direction, middle, out = self._matrices()
-        harmonics = spherical_harmonics(directions, 3)
         hidden = torch.relu(geometry @ from_geometry.T + harmonics @ from_direction.T)
-        if self.color_layers == 2:
+        if self.sizes.color_layers == 2:
             hidden = torch.relu(hidden @ middle.T)
         return torch.sigmoid((hidden @ out.T)[:, :3])
 
     def density(
         self,
         points: Float[Tensor, "*batch 3"],
-        condition: Any = None,  # noqa: ANN401
+        condition: Any = None,
     ) -> Float[Tensor, "*batch"]:
         flat = points.reshape(-1, 3)
         density, _ = self.unit_density(self.to_unit(flat))
@@ -94,11 +94,12 @@ class InstantNGPField(nn.Module):
         self,
         points: Float[Tensor, "*batch 3"],
         directions: Float[Tensor, "*#batch 3"],
-        condition: Any = None,  # noqa: ANN401
+        condition: Any = None,
     ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch 3"]]:
         flat = points.reshape(-1, 3)
         density, geometry = self.unit_density(self.to_unit(flat))
-        rgb = self.unit_color(geometry, directions.expand(points.shape).reshape(-1, 3))
+        harmonics = view_harmonics(directions.expand(points.shape).reshape(-1, 3))
+        rgb = self.unit_color(geometry, harmonics)
         density = self._cut(flat, density / self.half)
         return density.reshape(points.shape[:-1]), rgb.reshape(points.shape)
 
@@ -106,22 +107,29 @@ class InstantNGPField(nn.Module):
         return density if self.unbounded else density * inside_box(points, self.bounds)
 
     def _matrices(self) -> list[Tensor]:
-        sizes = [rows * columns for rows, columns in self.shapes]
+        sizes = [rows * columns for rows, columns in self.sizes.shapes]
         pieces = self.weights.split(sizes)
-        return [piece.view(shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
+        return [piece.view(shape) for piece, shape in zip(pieces, self.sizes.shapes, strict=True)]
+
+
+def view_harmonics(
+    directions: Float[Tensor, "points 3"],
+) -> Float[Tensor, "points harmonics"]:
+    """What the color network is told of a direction."""
+    return spherical_harmonics(directions, 3)
 
 
 class _BoundedExp(torch.autograd.Function):
     """exp that neither overflows nor loses its slope where it is cut off."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:  # noqa: ANN401
+    def forward(ctx: Any, values: Tensor) -> Tensor:
         result = values.clamp(max=LARGEST_EXPONENT).exp()
         ctx.save_for_backward(result)
         return result
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ANN401
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (result,) = ctx.saved_tensors
         return gradients[0] * result
 

@@ -39,11 +39,11 @@ def cache_folder() -> Path:
     return Path(parent).expanduser() / "neural_fields"
 
 
-def jit(function: Callable | None = None, *, parallel: bool = False, inline: bool = False) -> Any:  # noqa: ANN401
+def jit(function: Callable | None = None, *, parallel: bool = False, inline: bool = False) -> Any:
     """Compiles a kernel at its first call; the machine code is kept on disk.
 
-    Use it bare (`@jit`) or with arguments (`@jit(parallel=True)`). Kernels release the interpreter's
-    lock. Those with `inline` are pasted into their callers. Where the cache folder cannot be
+    Use it bare (`@jit`) or with arguments (`@jit(parallel=True)`). Kernels release the
+    interpreter's lock. Those with `inline` are pasted into their callers. Where the cache folder cannot be
     written, the kernel is compiled anew in every process.
     """
     if function is None:

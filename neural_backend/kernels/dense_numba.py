@@ -3,8 +3,8 @@
 
 Numba cannot be made to keep a block of sums in vector registers, so the innermost block of each
 product is written in LLVM's own language, whose vectors fit any CPU. Matrices of samples are
-(features, samples): a row holds one feature of all samples. Rows of samples have room for a multiple
-of `SPAN`, rows of weights come in multiples of `ROWS`.
+(features, samples): a row holds one feature of all samples. Rows of samples have room for a
+multiple of `SPAN`, rows of weights come in multiples of `ROWS`.
 """
 
 from typing import Any
@@ -32,32 +32,32 @@ def _constant(value: int) -> ir.Constant:
     return ir.Constant(_INDEX, value)
 
 
-def _address(context: Any, builder: Any, kind: Any, array: Any, start: Any) -> Any:  # noqa: ANN401
+def _address(context: Any, builder: Any, kind: Any, array: Any, start: Any) -> Any:
     return builder.gep(context.make_array(kind)(context, builder, array).data, [start])
 
 
-def _load(builder: Any, pointer: Any) -> Any:  # noqa: ANN401
+def _load(builder: Any, pointer: Any) -> Any:
     return builder.load(builder.bitcast(pointer, _VECTOR.as_pointer()), align=4)
 
 
-def _splat(builder: Any, number: Any) -> Any:  # noqa: ANN401
+def _splat(builder: Any, number: Any) -> Any:
     undefined = ir.Constant(_VECTOR, ir.Undefined)
     first = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
     everywhere = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
     return builder.shuffle_vector(first, undefined, everywhere)
 
 
-def _multiply_add(builder: Any, first: Any, second: Any, total: Any) -> Any:  # noqa: ANN401
+def _multiply_add(builder: Any, first: Any, second: Any, total: Any) -> Any:
     function = _function(builder, "llvm.fma", _VECTOR, [_VECTOR] * 3)
     return builder.call(function, [first, second, total])
 
 
-def _function(builder: Any, name: str, result: ir.Type, arguments: list[ir.Type]) -> Any:  # noqa: ANN401
+def _function(builder: Any, name: str, result: ir.Type, arguments: list[ir.Type]) -> Any:
     kind = ir.FunctionType(result, arguments)
     return cgutils.get_or_insert_function(builder.module, kind, f"{name}.v{LANES}f32")
 
 
-def _loop(builder: Any, end: Any, step: int, count: int, body: Any) -> list[Any]:  # noqa: ANN401
+def _loop(builder: Any, end: Any, step: int, count: int, body: Any) -> list[Any]:
     """Repeats `body(position, sums) -> sums` from 0 to `end`, at least once; returns the sums."""
     entry = builder.block
     loop, done = builder.append_basic_block("loop"), builder.append_basic_block("done")
@@ -78,7 +78,7 @@ def _loop(builder: Any, end: Any, step: int, count: int, body: Any) -> list[Any]
 
 
 @intrinsic
-def _multiply_block(  # noqa: ANN202
+def _multiply_block(
     _typing,
     weights,
     start,
@@ -91,14 +91,14 @@ def _multiply_block(  # noqa: ANN202
     out_start,
     out_row,
     depth,
-):  # noqa: ANN001
+):
     """outputs[r, s] = sum over k of weights[start + r·row + k·column]·inputs[k, s]: ROWS × SPAN."""
     index = types.intp
     signature = types.void(
         weights, index, index, index, inputs, index, index, outputs, index, index, index
     )
 
-    def generate(context, builder, signature, values):  # noqa: ANN001, ANN202
+    def generate(context, builder, signature, values):
         (
             weights,
             start,
@@ -116,7 +116,7 @@ def _multiply_block(  # noqa: ANN202
         source = _address(context, builder, signature.args[4], inputs, in_start)
         target = _address(context, builder, signature.args[7], outputs, out_start)
 
-        def body(k, sums):  # noqa: ANN001, ANN202
+        def body(k, sums):
             line = builder.gep(source, [builder.mul(k, in_row)])
             seen = [
                 _load(builder, builder.gep(line, [_constant(v * LANES)])) for v in range(VECTORS)
@@ -143,14 +143,14 @@ def _multiply_block(  # noqa: ANN202
 
 
 @intrinsic
-def _outer_block(  # noqa: ANN202
+def _outer_block(
     _typing, first, start, row, second, second_start, second_row, sums, sums_start, sums_row, count
-):  # noqa: ANN001
+):
     """sums[r, c] += sum over s of first[r, s]·second[c, s]: ROWS × ROWS."""
     index = types.intp
     signature = types.void(first, index, index, second, index, index, sums, index, index, index)
 
-    def generate(context, builder, signature, values):  # noqa: ANN001, ANN202
+    def generate(context, builder, signature, values):
         first, start, row, second, second_start, second_row, sums, sums_start, sums_row, count = (
             values
         )
@@ -158,11 +158,11 @@ def _outer_block(  # noqa: ANN202
         right = _address(context, builder, signature.args[3], second, second_start)
         target = _address(context, builder, signature.args[6], sums, sums_start)
 
-        def lines(base, stride, s):  # noqa: ANN001, ANN202
+        def lines(base, stride, s):
             starts = [builder.add(s, builder.mul(stride, _constant(r))) for r in range(ROWS)]
             return [_load(builder, builder.gep(base, [place])) for place in starts]
 
-        def body(s, sums):  # noqa: ANN001, ANN202
+        def body(s, sums):
             lefts, rights = lines(left, row, s), lines(right, second_row, s)
             pairs = [(a, b) for a in lefts for b in rights]
             return [
@@ -185,7 +185,7 @@ def _outer_block(  # noqa: ANN202
 
 
 @jit
-def multiply(weights, inputs, outputs, start, count):  # noqa: ANN001, ANN201
+def multiply(weights, inputs, outputs, start, count):
     """outputs[:, start:] = weights @ inputs[:, start:] for `count` samples, rounded up to SPANs."""
     rows, depth = weights.shape
     in_row, out_row = inputs.shape[1], outputs.shape[1]
@@ -207,7 +207,7 @@ def multiply(weights, inputs, outputs, start, count):  # noqa: ANN001, ANN201
 
 
 @jit
-def multiply_transposed(weights, inputs, outputs, start, count):  # noqa: ANN001, ANN201
+def multiply_transposed(weights, inputs, outputs, start, count):
     """outputs[:, start:] = weights.T @ inputs[:, start:], likewise."""
     depth, rows = weights.shape
     in_row, out_row = inputs.shape[1], outputs.shape[1]
@@ -219,7 +219,7 @@ def multiply_transposed(weights, inputs, outputs, start, count):  # noqa: ANN001
 
 
 @jit
-def add_outer(first, second, sums, count):  # noqa: ANN001, ANN201
+def add_outer(first, second, sums, count):
     """Adds first @ second.T over the first `count` samples, rounded up to LANES, to `sums`.
 
     Samples beyond `count` must be zero in `first` and finite in `second`.

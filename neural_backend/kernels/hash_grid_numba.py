@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Multiresolution hash grid on the CPU.
 
-Points are (3, samples) in the unit cube, features (levels · features, samples). Levels are described
-by two arrays: their `resolutions`, and their `offsets` in the table, one more than there are levels.
-A level of (resolution + 1)³ entries is dense, a smaller one is hashed and a power of two long.
+Points are (3, samples) in the unit cube, features (levels · features, samples). Levels are
+described by two arrays: their `resolutions`, and their `offsets` in the table, one more than there
+are levels. A level of (resolution + 1)³ entries is dense, a smaller one is hashed and a power of
+two long.
 """
 
 from typing import Any
@@ -26,13 +27,13 @@ def _constant(value: int) -> ir.Constant:
     return ir.Constant(ir.IntType(64), value)
 
 
-def _row(builder: Any, pointer: Any, row: Any, features: int) -> Any:  # noqa: ANN401
+def _row(builder: Any, pointer: Any, row: Any, features: int) -> Any:
     place = builder.gep(pointer, [builder.mul(row, _constant(features))])
     return builder.bitcast(place, ir.VectorType(_FLOAT, features).as_pointer())
 
 
-def _weighted(builder: Any, weight: Any, row: Any, total: Any) -> Any:  # noqa: ANN401
-    """weight · row + total."""
+def _weighted(builder: Any, weight: Any, row: Any, total: Any) -> Any:
+    """A weighted row on top of `total`."""
     kind = row.type
     undefined = ir.Constant(kind, ir.Undefined)
     first = builder.insert_element(undefined, weight, ir.Constant(ir.IntType(32), 0))
@@ -45,7 +46,7 @@ def _weighted(builder: Any, weight: Any, row: Any, total: Any) -> Any:  # noqa: 
 
 
 @intrinsic
-def _blend_rows(_typing, table, rows, weights, features, out, out_start, out_row):  # noqa: ANN001, ANN202
+def _blend_rows(_typing, table, rows, weights, features, out, out_start, out_row):
     """out[out_start + f·out_row] = sum over the 8 corners of weights·table[rows, f]."""
     if not isinstance(features, types.IntegerLiteral):
         return None
@@ -53,7 +54,7 @@ def _blend_rows(_typing, table, rows, weights, features, out, out_start, out_row
     index = types.intp
     signature = types.void(table, rows, weights, features, out, index, index)
 
-    def generate(context, builder, signature, values):  # noqa: ANN001, ANN202
+    def generate(context, builder, signature, values):
         table, rows, weights, _, out, start, stride = values
         base = context.make_array(signature.args[0])(context, builder, table).data
         target = context.make_array(signature.args[4])(context, builder, out).data
@@ -72,14 +73,14 @@ def _blend_rows(_typing, table, rows, weights, features, out, out_start, out_row
 
 
 @intrinsic
-def _add_to_rows(_typing, table, rows, weights, features, source, source_start):  # noqa: ANN001, ANN202
+def _add_to_rows(_typing, table, rows, weights, features, source, source_start):
     """table[rows, f] += weights·source[source_start + f] at the 8 corners."""
     if not isinstance(features, types.IntegerLiteral):
         return None
     count = features.literal_value
     signature = types.void(table, rows, weights, features, source, types.intp)
 
-    def generate(context, builder, signature, values):  # noqa: ANN001, ANN202
+    def generate(context, builder, signature, values):
         table, rows, weights, _, source, start = values
         base = context.make_array(signature.args[0])(context, builder, table).data
         from_ = context.make_array(signature.args[4])(context, builder, source).data
@@ -96,8 +97,8 @@ def _add_to_rows(_typing, table, rows, weights, features, source, source_start):
 
 
 @jit
-def _locate(x, y, z, resolution, offset, mask):  # noqa: ANN001, ANN202
-    """Rows and trilinear weights of the 8 grid points around a position; mask 0 is a dense level."""
+def _locate(x, y, z, resolution, offset, mask):
+    """Rows and trilinear weights of the 8 points around a position; mask 0: a dense level."""
     one, largest = np.float32(1), np.float32(resolution)
     x = min(max(x * largest, np.float32(0)), largest)
     y = min(max(y * largest, np.float32(0)), largest)
@@ -143,7 +144,7 @@ def _locate(x, y, z, resolution, offset, mask):  # noqa: ANN001, ANN202
 
 
 @jit
-def level_mask(resolutions, offsets, level):  # noqa: ANN001, ANN201
+def level_mask(resolutions, offsets, level):
     """0 for a dense level, one less than its number of entries for a hashed one."""
     side = resolutions[level] + 1
     entries = offsets[level + 1] - offsets[level]
@@ -151,7 +152,7 @@ def level_mask(resolutions, offsets, level):  # noqa: ANN001, ANN201
 
 
 @jit
-def encode(points, table, resolutions, offsets, features, start, count):  # noqa: ANN001, ANN201
+def encode(points, table, resolutions, offsets, features, start, count):
     """Fills features[:, start : start + count] from the table, (entries, 2 or 4)."""
     per_level, stride = table.shape[1], features.shape[1]
     for level in range(resolutions.shape[0]):
@@ -169,7 +170,7 @@ def encode(points, table, resolutions, offsets, features, start, count):  # noqa
 
 
 @jit
-def add_gradient(points, gradient, table_gradient, resolutions, offsets, level, count):  # noqa: ANN001, ANN201
+def add_gradient(points, gradient, table_gradient, resolutions, offsets, level, count):
     """Adds what the first `count` points hand back to one level of `table_gradient`.
 
     `points` is (samples, 3) and `gradient` (samples, features) here: one sample at a time is read.

@@ -1,115 +1,225 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Training steps of a hash-grid field on the CPU: spreads `instant_ngp_numba` over the threads."""
+"""A hash-grid field on the CPU: spreads the kernels of `instant_ngp_numba` over the threads."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
+from torch import Tensor
 
 from . import instant_ngp_numba as kernels
-from .instant_ngp_numba import HashTable, LossSettings, Networks, Occupancy, RayTargets, Workspace
-from .ray_marching_numba import count_samples
+from .hash_grid import HashGridLayout
+from .instant_ngp_numba import (
+    AdamSettings,
+    HashTable,
+    LossSettings,
+    Networks,
+    RayTargets,
+    Workspace,
+)
+from .ray_marching import Guide
 from .threads import for_each, spans
 
 TASKS = 32
 """Pieces of a step, each with sums of its own: more than threads, but few enough to add up."""
 
+GEOMETRY = kernels.GEOMETRY
+HARMONICS = kernels.HARMONICS
+
 Floats = NDArray[np.float32]
 
 
-def networks_of(weights: Floats, num_features: int, width: int, color_layers: int) -> Networks:
-    """The matrices in a flat vector of weights; they share its memory."""
-    matrices, start = [], 0
-    for rows, columns in network_shapes(num_features, width, color_layers):
-        matrices.append(weights[start : start + rows * columns].reshape(rows, columns))
-        start += rows * columns
-    return Networks(*matrices)
+@dataclass(frozen=True)
+class NetworkSizes:
+    """The two networks: features → width → geometry, and geometry, direction → width (→ width) → 3.
 
+    Geometry's first channel is the logarithm of the density before `density_shift` is added.
+    """
 
-def network_shapes(num_features: int, width: int, color_layers: int) -> list[tuple[int, int]]:
-    """The (outputs, inputs) of each matrix of `Networks`."""
-    return [
-        (width, num_features),
-        (kernels.GEOMETRY, width),
-        (width, kernels.GEOMETRY),
-        (width, kernels.HARMONICS),
-        (width if color_layers == 2 else 0, width),
-        (4, width),
-    ]
+    num_features: int
+    width: int
+    color_layers: int
+    density_shift: float
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """The (outputs, inputs) of each matrix in `kernels.Networks`."""
+        return [
+            (self.width, self.num_features),
+            (GEOMETRY, self.width),
+            (self.width, GEOMETRY),
+            (self.width, HARMONICS),
+            (self.width if self.color_layers == 2 else 0, self.width),
+            (4, self.width),
+        ]
+
+    def cut(self, weights: Floats) -> Networks:
+        """The matrices in a flat vector of weights; they share its memory."""
+        matrices, start = [], 0
+        for rows, columns in self.shapes:
+            matrices.append(weights[start : start + rows * columns].reshape(rows, columns))
+            start += rows * columns
+        return Networks(*matrices)
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step saw: `candidates` were marched to, `samples` of them not hidden behind others."""
+    """What a step saw; `samples` are those not hidden behind others.
 
-    squared_error: float
-    loss: float
-    candidates: int
-    samples: int
-    d_gains: Floats
+    `d_gains` are the slopes of the loss by the logarithms of the rays' gains.
+    """
 
-
-@dataclass
-class Moments:
-    """Running means of Adam, for the table and the networks."""
-
-    table_first: Floats
-    table_second: Floats
-    weights_first: Floats
-    weights_second: Floats
+    squared_error: float | Tensor
+    loss: float | Tensor
+    samples: int | Tensor
+    d_gains: Float[Tensor, "rays 3"]
 
 
 class FusedField:
-    """Trains and evaluates a table and weights, which it changes in place."""
+    """Evaluates and trains a table and weights on the CPU; changes them and their moments in place.
+
+    `moments` are Adam's means of slopes and squares, of the table and then of the weights.
+    """
 
     def __init__(
-        self, hashed: HashTable, weights: Floats, width: int, color_layers: int, moments: Moments
+        self,
+        table: Tensor,
+        weights: Tensor,
+        moments: tuple[Tensor, Tensor, Tensor, Tensor],
+        layout: HashGridLayout,
+        contracted: bool,
+        sizes: NetworkSizes,
     ) -> None:
-        self.hashed, self.weights, self.moments = hashed, weights, moments
-        self.num_features = hashed.resolutions.shape[0] * hashed.table.shape[1]
-        self.shape = (self.num_features, width, color_layers)
-        self.networks = networks_of(weights, *self.shape)
-        levels, per_level = hashed.resolutions.shape[0], hashed.table.shape[1]
-        self.table_gradient = np.zeros_like(hashed.table)
-        self.weight_gradients = np.zeros((TASKS, weights.shape[0]), np.float32)
+        self.hashed = HashTable(
+            table.detach().numpy(),
+            np.array(layout.resolutions, np.int64),
+            np.array(layout.offsets, np.int64),
+            contracted,
+            sizes.density_shift,
+        )
+        self.weights = weights.detach().numpy()
+        self.moments = [moment.numpy() for moment in moments]
+        self.sizes = sizes
+        self.networks = sizes.cut(self.weights)
+        self.table_gradient = np.zeros_like(self.hashed.table)
+        self.weight_gradients = np.zeros((TASKS, len(self.weights)), np.float32)
         self.points = np.zeros((0, 3), np.float32)
-        self.d_features = np.zeros((levels, 0, per_level), np.float32)
+        self.d_features = np.zeros((len(layout.resolutions), 0, table.shape[1]), np.float32)
         self._free: list[Workspace] = []
 
-    def density(self, points: Floats) -> Floats:
-        """Density per unit length at (points, 3) positions of the unit frame."""
-        density = np.empty(len(points), np.float32)
+    def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
+        """Density per unit length at positions of the unit frame."""
+        places, density = _array(points), np.empty(len(points), np.float32)
 
         def query(work: Workspace, first: int, last: int) -> None:
-            kernels.query_density(self.networks, self.hashed, work, points, density, first, last)
+            kernels.query_density(self.networks, self.hashed, work, places, density, first, last)
 
-        self._spread(query, len(points), 8 * kernels.TILE)
-        return density
+        self._spread(query, len(places), 8 * kernels.TILE)
+        return torch.from_numpy(density)
 
-    def color(self, points: Floats, harmonics: Floats) -> Floats:
+    def color(
+        self, points: Float[Tensor, "points 3"], harmonics: Float[Tensor, "points harmonics"]
+    ) -> Float[Tensor, "points 3"]:
         """Colors at those positions, seen along directions with these harmonics."""
+        places, along = _array(points), _array(harmonics)
         rgb = np.empty((len(points), 3), np.float32)
 
         def query(work: Workspace, first: int, last: int) -> None:
-            kernels.query_color(
-                self.networks, self.hashed, work, points, harmonics, rgb, first, last
-            )
+            kernels.query_color(self.networks, self.hashed, work, places, along, rgb, first, last)
 
-        self._spread(query, len(points), 8 * kernels.TILE)
-        return rgb
+        self._spread(query, len(places), 8 * kernels.TILE)
+        return torch.from_numpy(rgb)
 
-    def render(self, batch: RayTargets, occupancy: Occupancy, opaque: float) -> Floats:
-        """Rows of red, green, blue, accumulation and weighted depth, one for each ray."""
+    def render(self, rays: RayTargets, guide: Guide) -> Float[Tensor, "rays 5"]:
+        """Red, green, blue, accumulation and weighted depth, in unit lengths, of each ray."""
+        batch, known = _arrays(rays), guide._replace(density=guide.density.numpy())
         seen = np.empty((len(batch.origins), 5), np.float32)
 
         def render(work: Workspace, first: int, last: int) -> None:
-            kernels.render_tiles(
-                self.networks, self.hashed, occupancy, batch, opaque, work, seen, first, last
-            )
+            kernels.render_rays(self.networks, self.hashed, known, batch, work, seen, first, last)
 
         self._spread(render, len(seen), 4 * kernels.MAX_RAYS)
-        return seen
+        return torch.from_numpy(seen)
+
+    def step(
+        self, rays: RayTargets, guide: Guide, loss: LossSettings, adam: AdamSettings
+    ) -> StepResult:
+        """Learns from a batch of rays. The result does not depend on the number of threads."""
+        batch, known = _arrays(rays), guide._replace(density=guide.density.numpy())
+        num_rays = len(batch.origins)
+        tiles = cut_tiles(num_rays, guide.samples)
+        self._make_room(num_rays * guide.samples)
+        used = np.zeros(len(tiles), np.int64)
+        d_gains = np.zeros((num_rays, 3), np.float32)
+        pieces = spans(len(tiles), max(1, -(-len(tiles) // TASKS)))
+        sums = np.zeros((len(pieces), 2))
+        self.weight_gradients[: len(pieces)] = 0
+
+        def learn(task: int) -> None:
+            work = self._borrow()
+            kernels.train_tiles(
+                self.networks,
+                self.hashed,
+                known,
+                batch,
+                loss,
+                work,
+                self.sizes.cut(self.weight_gradients[task]),
+                tiles,
+                *pieces[task],
+                self.points,
+                self.d_features,
+                d_gains,
+                used,
+                sums[task],
+            )
+            self._free.append(work)
+
+        for_each(learn, len(pieces))
+        self._update(tiles, used, self.weight_gradients[: len(pieces)].sum(axis=0), adam)
+        squares, total = sums.sum(axis=0)
+        return StepResult(float(squares), float(total), int(used.sum()), torch.from_numpy(d_gains))
+
+    def _update(
+        self,
+        tiles: NDArray[np.int64],
+        used: NDArray[np.int64],
+        gradient: Floats,
+        adam: AdamSettings,
+    ) -> None:
+        num_levels = len(self.hashed.resolutions)
+        table_first, table_second, weights_first, weights_second = self.moments
+
+        def update(task: int) -> None:
+            if task == num_levels:
+                vectors = (self.weights, gradient, weights_first, weights_second)
+                rows = [vector.reshape(-1, 4) for vector in vectors]
+                kernels.adam_rows(*rows, 0, len(rows[0]), adam, adam.weight_rate)
+                return
+            kernels.update_level(
+                self.hashed,
+                self.points,
+                self.d_features,
+                tiles,
+                used,
+                # The finest levels take longest: first come, first served.
+                num_levels - 1 - task,
+                self.table_gradient,
+                table_first,
+                table_second,
+                adam,
+            )
+
+        for_each(update, num_levels + 1)
+
+    def _make_room(self, samples: int) -> None:
+        if samples > len(self.points):
+            levels, _, per_level = self.d_features.shape
+            self.points = np.zeros((samples, 3), np.float32)
+            self.d_features = np.zeros((levels, samples, per_level), np.float32)
 
     def _spread(
         self, task: Callable[[Workspace, int, int], None], count: int, longest: int
@@ -123,137 +233,23 @@ class FusedField:
 
         for_each(work, len(pieces))
 
-    def step(
-        self,
-        batch: RayTargets,
-        occupancy: Occupancy,
-        loss: LossSettings,
-        rates: tuple[float, float],
-        betas: tuple[float, float],
-        epsilon: float,
-        step: int,
-    ) -> StepResult:
-        """Learns from a batch of rays; `rates` are those of the table and the weights, `step` ≥ 1."""
-        counts = self._count(batch, occupancy)
-        tiles, room = cut_tiles(counts)
-        self._make_room(room)
-        used = np.zeros(len(tiles), np.int64)
-        d_gains = np.zeros((len(counts), 3), np.float32)
-        pieces = spans(len(tiles), max(1, -(-len(tiles) // TASKS)))
-        sums = np.zeros((len(pieces), 2))
-        self.weight_gradients[:] = 0
-
-        def learn(task: int) -> None:
-            gradients = networks_of(self.weight_gradients[task], *self.shape)
-            work = self._borrow()
-            kernels.train_tiles(
-                self.networks,
-                self.hashed,
-                occupancy,
-                batch,
-                loss,
-                work,
-                gradients,
-                tiles,
-                *pieces[task],
-                self.points,
-                self.d_features,
-                d_gains,
-                used,
-                sums[task],
-            )
-            self._free.append(work)
-
-        for_each(learn, len(pieces))
-        num_levels = self.hashed.resolutions.shape[0]
-        weight_gradient = self.weight_gradients.sum(axis=0)
-
-        def update(task: int) -> None:
-            if task == 0:
-                rows = (-1, 4)
-                kernels.adam_rows(
-                    self.weights.reshape(rows),
-                    weight_gradient.reshape(rows),
-                    self.moments.weights_first.reshape(rows),
-                    self.moments.weights_second.reshape(rows),
-                    0,
-                    self.weights.shape[0] // 4,
-                    rates[1],
-                    betas,
-                    epsilon,
-                    step,
-                )
-                return
-            kernels.update_level(
-                self.hashed,
-                self.points,
-                self.d_features,
-                tiles,
-                used,
-                num_levels - task,
-                self.table_gradient,
-                self.moments.table_first,
-                self.moments.table_second,
-                rates[0],
-                betas,
-                epsilon,
-                step,
-            )
-
-        for_each(update, 1 + num_levels)
-        squared_error, total = sums.sum(axis=0)
-        return StepResult(
-            float(squared_error), float(total), int(counts.sum()), int(used.sum()), d_gains
-        )
-
-    def _count(self, batch: RayTargets, occupancy: Occupancy) -> NDArray[np.int64]:
-        num_rays = batch.origins.shape[0]
-        counts = np.zeros(num_rays, np.int64)
-        pieces = spans(num_rays, 512)
-
-        def count(task: int) -> None:
-            count_samples(
-                batch.origins,
-                batch.directions,
-                batch.nears,
-                batch.fars,
-                batch.jitters,
-                occupancy.grid,
-                occupancy.resolution,
-                (occupancy.shortest, occupancy.cone),
-                kernels.TILE,
-                counts,
-                *pieces[task],
-            )
-
-        for_each(count, len(pieces))
-        return counts
-
-    def _make_room(self, samples: int) -> None:
-        if samples > self.points.shape[0]:
-            room = samples + samples // 4
-            levels, _, per_level = self.d_features.shape
-            self.points = np.zeros((room, 3), np.float32)
-            self.d_features = np.zeros((levels, room, per_level), np.float32)
-
     def _borrow(self) -> Workspace:
         try:
             return self._free.pop()
         except IndexError:
-            return kernels.make_workspace(self.num_features, self.shape[1])
+            return kernels.make_workspace(self.sizes.num_features, self.sizes.width)
 
 
-def cut_tiles(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
-    """Runs of rays that fit into a tile: rows (first ray, end, place of the first sample).
+def cut_tiles(num_rays: int, samples_per_ray: int) -> NDArray[np.int64]:
+    """Runs of rays that fit into a tile: rows (first ray, end, place of the first sample)."""
+    pieces = spans(num_rays, min(kernels.TILE // samples_per_ray, kernels.MAX_RAYS))
+    rows = [(first, last, first * samples_per_ray) for first, last in pieces]
+    return np.array(rows, np.int64).reshape(-1, 3)
 
-    Also returns the number of samples in all.
-    """
-    ends = np.cumsum(counts)
-    rows = []
-    first = place = 0
-    while first < len(counts):
-        last = int(np.searchsorted(ends, place + kernels.TILE, side="right"))
-        last = min(last, first + kernels.MAX_RAYS)
-        rows.append((first, last, place))
-        first, place = last, int(ends[last - 1])
-    return np.array(rows, np.int64).reshape(-1, 3), place
+
+def _array(tensor: Tensor) -> Floats:
+    return tensor.detach().float().contiguous().numpy()
+
+
+def _arrays(rays: RayTargets) -> RayTargets:
+    return RayTargets(*(_array(part) for part in rays))

@@ -8,7 +8,7 @@ depend on the number of threads. Matrices of samples are (features, samples).
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .compilation import jit
 from .dense_numba import SPAN, add_outer, multiply, multiply_transposed
 from .hash_grid_numba import add_gradient, encode
-from .ray_marching_numba import march, step_at
+from .ray_marching_numba import spread_samples
 
 TILE = 1024
 # Rows whose starts are a power of two apart would all fall into the same few cache lines.
@@ -24,6 +24,7 @@ ROW = TILE + SPAN
 MAX_RAYS = 256
 RAY_ROW = MAX_RAYS + SPAN
 HARMONICS = 16
+MAX_SEGMENTS = 1024
 GEOMETRY = 16
 LARGEST_EXPONENT = 11.0
 
@@ -52,35 +53,43 @@ class HashTable(NamedTuple):
     shift: float
 
 
-class Occupancy(NamedTuple):
-    """Which cells are worth visiting, and the steps (shortest, cone) through them."""
-
-    grid: NDArray[np.uint8]
-    resolution: int
-    shortest: float
-    cone: float
-
-
 class RayTargets(NamedTuple):
-    """Rays in the unit frame, one row each, and what should be seen along them."""
+    """Rays in the unit frame, one row each, and what should be seen along them.
 
-    origins: NDArray[np.float32]
-    directions: NDArray[np.float32]
-    nears: NDArray[np.float32]
-    fars: NDArray[np.float32]
-    jitters: NDArray[np.float32]
-    harmonics: NDArray[np.float32]
-    targets: NDArray[np.float32]
-    backgrounds: NDArray[np.float32]
-    gains: NDArray[np.float32]
+    Arrays here, tensors in the twins. The last three are empty where nothing is learned.
+    """
+
+    origins: Any
+    directions: Any
+    nears: Any
+    fars: Any
+    jitters: Any
+    harmonics: Any
+    targets: Any
+    backgrounds: Any
+    gains: Any
 
 
 class LossSettings(NamedTuple):
-    """See `InstantNGPConfig`; `huber` 0 is the squared error."""
+    """`huber` 0 is the squared error. Closer than 1 / `inverse_near` gradients fade away.
+
+    Samples behind an optical depth of `opaque_depth` teach nothing.
+    """
 
     huber: float
     inverse_near: float
     opaque_depth: float
+
+
+class AdamSettings(NamedTuple):
+    """`step` counts from 1."""
+
+    table_rate: float
+    weight_rate: float
+    beta1: float
+    beta2: float
+    epsilon: float
+    step: int
 
 
 class Workspace(NamedTuple):
@@ -106,6 +115,7 @@ class Workspace(NamedTuple):
     ray_harmonics: NDArray[np.float32]
     ray_hidden: NDArray[np.float32]
     firsts: NDArray[np.int64]
+    segments: NDArray[np.float64]
 
 
 def make_workspace(num_features: int, width: int) -> Workspace:
@@ -135,12 +145,13 @@ def make_workspace(num_features: int, width: int) -> Workspace:
         ray_harmonics=room(HARMONICS, RAY_ROW),
         ray_hidden=room(width, RAY_ROW),
         firsts=np.zeros(MAX_RAYS + 1, np.int64),
+        segments=np.zeros((3, MAX_SEGMENTS)),
     )
 
 
 @jit
-def _place_point(x, y, z, contracted, points, s):  # noqa: ANN001, ANN202
-    """Writes a point's position in the hash grid's cube; returns how much space is squeezed there."""
+def _place_point(x, y, z, contracted, points, s):
+    """Writes a point's place in the hash grid's cube; returns how much space is squeezed."""
     reach = max(abs(x), abs(y), abs(z))
     if not contracted:
         half = np.float32(0.5)
@@ -157,7 +168,7 @@ def _place_point(x, y, z, contracted, points, s):  # noqa: ANN001, ANN202
 
 
 @jit
-def _clear_tail(matrix, count):  # noqa: ANN001, ANN202
+def _clear_tail(matrix, count):
     """Zeros from `count` up to the end of its SPAN, so that whole SPANs can be multiplied."""
     end = (count + SPAN - 1) // SPAN * SPAN
     for row in range(matrix.shape[0]):
@@ -166,7 +177,7 @@ def _clear_tail(matrix, count):  # noqa: ANN001, ANN202
 
 
 @jit
-def _rectify(matrix, count):  # noqa: ANN001, ANN202
+def _rectify(matrix, count):
     zero = np.float32(0)
     for row in range(matrix.shape[0]):
         line = matrix[row]
@@ -175,7 +186,7 @@ def _rectify(matrix, count):  # noqa: ANN001, ANN202
 
 
 @jit
-def _mask(gradient, activation, count):  # noqa: ANN001, ANN202
+def _mask(gradient, activation, count):
     """The gradient through `_rectify`."""
     zero = np.float32(0)
     for row in range(gradient.shape[0]):
@@ -185,7 +196,7 @@ def _mask(gradient, activation, count):  # noqa: ANN001, ANN202
 
 
 @jit
-def _density_network(networks, shift, work, count):  # noqa: ANN001, ANN202
+def _density_network(networks, shift, work, count):
     """From `features` to `hidden`, `geometry` and `density` per unit length."""
     multiply(networks.density_hidden, work.features, work.hidden, 0, count)
     _rectify(work.hidden, count)
@@ -196,7 +207,7 @@ def _density_network(networks, shift, work, count):  # noqa: ANN001, ANN202
 
 
 @jit
-def _color_network(networks, work, num_rays, count):  # noqa: ANN001, ANN202
+def _color_network(networks, work, num_rays, count):
     """From `geometry` and `ray_harmonics` to `rgb`; the direction's part is one product per ray."""
     multiply(networks.color_direction, work.ray_harmonics, work.ray_hidden, 0, num_rays)
     multiply(networks.color_geometry, work.geometry, work.color_first, 0, count)
@@ -221,22 +232,22 @@ def _color_network(networks, work, num_rays, count):  # noqa: ANN001, ANN202
 
 
 @jit
-def _march_tile(batch, occupancy, contracted, work, first, last):  # noqa: ANN001, ANN202
+def _sample_tile(batch, guide, contracted, work, first, last):
     """Lists the samples of rays first … last - 1; returns how many there are."""
     count = 0
-    step = (occupancy.shortest, occupancy.cone)
     for ray in range(first, last):
         work.firsts[ray - first] = count
         origin, direction = batch.origins[ray], batch.directions[ray]
-        found, _ = march(
+        found = spread_samples(
             origin,
             direction,
-            step_at(batch.nears[ray], occupancy.shortest, occupancy.cone) + batch.jitters[ray],
+            batch.nears[ray],
             batch.fars[ray],
-            occupancy.grid,
-            occupancy.resolution,
-            step,
-            TILE - count,
+            batch.jitters[ray],
+            guide.density,
+            guide,
+            guide.samples,
+            work.segments,
             work.t_mids,
             work.lengths,
             count,
@@ -248,7 +259,7 @@ def _march_tile(batch, occupancy, contracted, work, first, last):  # noqa: ANN00
 
 
 @jit
-def _place_samples(origin, direction, contracted, work, ray, start, count):  # noqa: ANN001, ANN202
+def _place_samples(origin, direction, contracted, work, ray, start, count):
     for s in range(start, start + count):
         t = work.t_mids[s]
         work.rays[s] = ray
@@ -263,7 +274,7 @@ def _place_samples(origin, direction, contracted, work, ray, start, count):  # n
 
 
 @jit
-def _drop_hidden(work, num_rays, least):  # noqa: ANN001, ANN202
+def _drop_hidden(work, num_rays, least):
     """Takes samples behind an opaque front out of the tile; returns how many are left."""
     kept = 0
     for ray in range(num_rays):
@@ -292,7 +303,7 @@ def _drop_hidden(work, num_rays, least):  # noqa: ANN001, ANN202
 
 
 @jit
-def _loss_gradient(error, huber):  # noqa: ANN001, ANN202
+def _loss_gradient(error, huber):
     """Loss of one color channel and its derivative."""
     if huber <= 0:
         return error * error, 2 * error
@@ -303,7 +314,7 @@ def _loss_gradient(error, huber):  # noqa: ANN001, ANN202
 
 
 @jit
-def _composite_ray(batch, loss, work, row, ray, d_gains):  # noqa: ANN001, ANN202
+def _composite_ray(batch, loss, work, row, ray, d_gains):
     """Compares one ray with its target and writes `d_rgb`, and `d_geometry` of the log-density.
 
     Returns the squared error and the loss.
@@ -357,7 +368,7 @@ def _composite_ray(batch, loss, work, row, ray, d_gains):  # noqa: ANN001, ANN20
 
 
 @jit
-def _backpropagate(networks, gradients, work, num_rays, count):  # noqa: ANN001, ANN202
+def _backpropagate(networks, gradients, work, num_rays, count):
     """From `d_rgb` and the slopes of the log-density (in `density`) to `d_features`."""
     _clear_tail(work.d_rgb, count)
     last = work.color_first
@@ -392,10 +403,10 @@ def _backpropagate(networks, gradients, work, num_rays, count):  # noqa: ANN001,
 
 
 @jit
-def train_tile(  # noqa: ANN201
+def train_tile(
     networks,
     hashed,
-    occupancy,
+    guide,
     batch,
     loss,
     work,
@@ -405,7 +416,7 @@ def train_tile(  # noqa: ANN201
     points,
     d_features,
     d_gains,
-):  # noqa: ANN001
+):
     """Learns from the rays rays[0] … rays[1] - 1; returns samples used, squared error and loss.
 
     Adds to `gradients`, and writes the samples' positions and gradients by level to `points` and
@@ -413,7 +424,7 @@ def train_tile(  # noqa: ANN201
     """
     first, last = rays
     num_rays = last - first
-    count = _march_tile(batch, occupancy, hashed.contracted, work, first, last)
+    count = _sample_tile(batch, guide, hashed.contracted, work, first, last)
     encode(work.points, hashed.table, hashed.resolutions, hashed.offsets, work.features, 0, count)
     _clear_tail(work.features, count)
     _density_network(networks, hashed.shift, work, count)
@@ -446,10 +457,10 @@ def train_tile(  # noqa: ANN201
 
 
 @jit
-def train_tiles(  # noqa: ANN201
+def train_tiles(
     networks,
     hashed,
-    occupancy,
+    guide,
     batch,
     loss,
     work,
@@ -462,15 +473,15 @@ def train_tiles(  # noqa: ANN201
     d_gains,
     used,
     sums,
-):  # noqa: ANN001
-    """`train_tile` for tiles first … last - 1; each is a row (first ray, end, place of its samples)."""
+):
+    """`train_tile` for tiles first … last - 1: rows of `cut_tiles`."""
     squares = total = 0.0
     for tile in range(first, last):
         rays = (tiles[tile, 0], tiles[tile, 1])
         count, error, cost = train_tile(
             networks,
             hashed,
-            occupancy,
+            guide,
             batch,
             loss,
             work,
@@ -488,7 +499,7 @@ def train_tiles(  # noqa: ANN201
 
 
 @jit
-def update_level(  # noqa: ANN201
+def update_level(
     hashed,
     points,
     d_features,
@@ -498,11 +509,8 @@ def update_level(  # noqa: ANN201
     table_gradient,
     first_moment,
     second_moment,
-    rate,
-    betas,
-    epsilon,
-    step,
-):  # noqa: ANN001
+    adam,
+):
     """Adds up one level's gradients and takes one step of Adam where any are not zero.
 
     Leaves `table_gradient` zero. Source: Müller et al. 2022, sec. 4, "Training".
@@ -525,22 +533,18 @@ def update_level(  # noqa: ANN201
         second_moment,
         hashed.offsets[level],
         hashed.offsets[level + 1],
-        rate,
-        betas,
-        epsilon,
-        step,
+        adam,
+        adam.table_rate,
     )
 
 
 @jit
-def adam_rows(  # noqa: ANN201
-    values, gradient, first_moment, second_moment, first, last, rate, betas, epsilon, step
-):  # noqa: ANN001
-    """Adam on rows first … last - 1, leaving out those whose gradient is zero; zeroes the gradient."""
-    keep_first, keep_second = np.float32(betas[0]), np.float32(betas[1])
-    one, tiny = np.float32(1), np.float32(epsilon)
-    root = math.sqrt(1 - betas[1] ** step)
-    size = np.float32(rate * root / (1 - betas[0] ** step))
+def adam_rows(values, gradient, first_moment, second_moment, first, last, adam, rate):
+    """Adam on rows first … last - 1 but those of zero gradient; zeroes the gradient."""
+    keep_first, keep_second = np.float32(adam.beta1), np.float32(adam.beta2)
+    one, tiny = np.float32(1), np.float32(adam.epsilon)
+    root = math.sqrt(1 - adam.beta2**adam.step)
+    size = np.float32(rate * root / (1 - adam.beta1**adam.step))
     for row in range(first, last):
         some = False
         for column in range(values.shape[1]):
@@ -557,7 +561,7 @@ def adam_rows(  # noqa: ANN201
 
 
 @jit
-def query_density(networks, hashed, work, points, density, first, last):  # noqa: ANN001, ANN201
+def query_density(networks, hashed, work, points, density, first, last):
     """Density per unit length at points first … last - 1, (points, 3) in the unit frame."""
     for start in range(first, last, TILE):
         count = min(TILE, last - start)
@@ -570,7 +574,7 @@ def query_density(networks, hashed, work, points, density, first, last):  # noqa
 
 
 @jit
-def query_color(networks, hashed, work, points, harmonics, rgb, first, last):  # noqa: ANN001, ANN201
+def query_color(networks, hashed, work, points, harmonics, rgb, first, last):
     """Color at points first … last - 1 of the unit frame; `harmonics` has a row for each."""
     for start in range(first, last, MAX_RAYS):
         count = min(MAX_RAYS, last - start)
@@ -589,74 +593,36 @@ def query_color(networks, hashed, work, points, harmonics, rgb, first, last):  #
 
 
 @jit
-def _encode_tile(hashed, work, count):  # noqa: ANN001, ANN202
+def _encode_tile(hashed, work, count):
     encode(work.points, hashed.table, hashed.resolutions, hashed.offsets, work.features, 0, count)
     _clear_tail(work.features, count)
 
 
 @jit
-def render_tile(networks, hashed, occupancy, batch, opaque, work, seen, first, last):  # noqa: ANN001, ANN201
-    """Fills rows first … last - 1 of `seen`: red, green, blue, accumulation, weighted depth.
-
-    At most MAX_RAYS rays. They advance together, a few samples of each at a time, until less than
-    `opaque` of what is behind them would be seen.
-    """
-    num_rays = last - first
-    at, behind = np.empty(num_rays), np.ones(num_rays)
-    alive = np.arange(num_rays)
-    num_alive = num_rays
-    step = (occupancy.shortest, occupancy.cone)
-    for ray in range(num_rays):
-        at[ray] = step_at(batch.nears[first + ray], step[0], step[1]) + batch.jitters[first + ray]
-        seen[first + ray, :] = 0
-    while num_alive > 0:
-        share, count = TILE // num_alive, 0
-        for number in range(num_alive):
-            ray = alive[number]
-            row = first + ray
-            origin, direction = batch.origins[row], batch.directions[row]
-            found, at[ray] = march(
-                origin,
-                direction,
-                at[ray],
-                batch.fars[row],
-                occupancy.grid,
-                occupancy.resolution,
-                step,
-                min(share, 32),
-                work.t_mids,
-                work.lengths,
-                count,
-            )
-            _place_samples(origin, direction, hashed.contracted, work, number, count, found)
-            work.firsts[number] = count
-            work.ray_harmonics[:, number] = batch.harmonics[row]
-            count += found
-        work.firsts[num_alive] = count
+def render_rays(networks, hashed, guide, batch, work, seen, first, last):
+    """Fills rows first … last - 1 of `seen`: red, green, blue, accumulation, weighted depth."""
+    at_once = min(TILE // guide.samples, MAX_RAYS)
+    for start in range(first, last, at_once):
+        end = min(start + at_once, last)
+        num_rays = end - start
+        count = _sample_tile(batch, guide, hashed.contracted, work, start, end)
+        for ray in range(num_rays):
+            for row in range(HARMONICS):
+                work.ray_harmonics[row, ray] = batch.harmonics[start + ray, row]
         _encode_tile(hashed, work, count)
         _density_network(networks, hashed.shift, work, count)
-        _color_network(networks, work, num_alive, count)
-        still = 0
-        for number in range(num_alive):
-            ray = alive[number]
-            row = first + ray
-            for s in range(work.firsts[number], work.firsts[number + 1]):
-                left = behind[ray] * math.exp(-work.density[s] * work.lengths[s])
-                weight = behind[ray] - left
+        count = _drop_hidden(work, num_rays, 7.0)
+        _clear_tail(work.geometry, count)
+        _clear_tail(work.ray_harmonics, num_rays)
+        _color_network(networks, work, num_rays, count)
+        for ray in range(num_rays):
+            behind = 1.0
+            seen[start + ray, :] = 0
+            for s in range(work.firsts[ray], work.firsts[ray + 1]):
+                left = behind * math.exp(-work.density[s] * work.lengths[s])
+                weight = behind - left
                 for channel in range(3):
-                    seen[row, channel] += weight * work.rgb[channel, s]
-                seen[row, 3] += weight
-                seen[row, 4] += weight * work.t_mids[s]
-                behind[ray] = left
-            if at[ray] < math.inf and behind[ray] > opaque:
-                alive[still] = ray
-                still += 1
-        num_alive = still
-
-
-@jit
-def render_tiles(networks, hashed, occupancy, batch, opaque, work, seen, first, last):  # noqa: ANN001, ANN201
-    """`render_tile` for any number of rays."""
-    for start in range(first, last, MAX_RAYS):
-        end = min(start + MAX_RAYS, last)
-        render_tile(networks, hashed, occupancy, batch, opaque, work, seen, start, end)
+                    seen[start + ray, channel] += weight * work.rgb[channel, s]
+                seen[start + ray, 3] += weight
+                seen[start + ray, 4] += weight * work.t_mids[s]
+                behind = left

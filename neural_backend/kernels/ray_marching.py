@@ -1,23 +1,43 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Finds the samples of rays that lie in occupied cells, in plain torch.
+"""Spreads the samples of rays by what is roughly known of the density, in plain torch.
 
-Lengths are in the unit frame, where the things of interest fill the cube [-1, 1]³. Steps have one
-length close to the camera and grow with the distance t further away, as pixels do. Occupancy is
-known on cascades of grids around the origin, each with twice the half width of the one before; a
-point belongs to the smallest that holds it.
+Lengths are in the unit frame, where the things of interest fill the cube [-1, 1]³. A guide holds
+densities on cascades of grids around the origin, each with twice the half width of the one before;
+a point belongs to the smallest that holds it. Rays look at the guide in steps that have one length
+close to the camera and grow with the distance t further away, as pixels do.
+
+`ray_marching_numba` has the twins for the CPU.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 
+class Guide(NamedTuple):
+    """What is known of the density, cell by cell, and how rays are sampled by it.
+
+    `density` is flat, zero in empty cells; a tensor here, an array for the CPU kernels. Rays look
+    at it in steps of max(`shortest`, `cone` · t), all but exactly. `explore` is the chance that a
+    step gets even if nothing is seen there; a ray ends where less than `opaque` of it is left.
+    """
+
+    density: Any
+    resolution: int
+    shortest: float
+    cone: float
+    explore: float
+    opaque: float
+    samples: int
+
+
 @dataclass(frozen=True)
 class Steps:
-    """A step at distance t is max(`shortest`, `cone` · t) long, all but exactly."""
+    """The numbering of steps along a ray, from the camera on; fractions lie in between."""
 
     shortest: float
     cone: float
@@ -39,15 +59,6 @@ class Steps:
         return torch.where(steps * self.cone < 1, near, grown * (self.shortest / self.cone))
 
 
-@dataclass(frozen=True)
-class PackedSamples:
-    """Samples of all rays in one buffer; what follows the last ray's is unused room."""
-
-    t_mids: Float[Tensor, " room"]
-    lengths: Float[Tensor, " room"]
-    ray_offsets: Int[Tensor, " rays+1"]
-
-
 def cell_indices(
     points: Float[Tensor, "*batch 3"], resolution: int, cascades: int
 ) -> Int[Tensor, "*batch"]:
@@ -63,35 +74,51 @@ def cell_indices(
     return torch.where(levels < cascades, flat, -1)
 
 
-def march(
+def spread_samples(
     origins: Float[Tensor, "rays 3"],
     directions: Float[Tensor, "rays 3"],
     nears: Float[Tensor, " rays"],
     fars: Float[Tensor, " rays"],
     jitters: Float[Tensor, " rays"],
-    grid: Tensor,
-    resolution: int,
-    steps: Steps,
-    most: int,
-    room: int,
-) -> PackedSamples:
-    """The samples between `nears` and `fars` whose middles lie in cells that `grid` marks.
+    guide: Guide,
+    most_steps: int,
+) -> tuple[Float[Tensor, "rays samples"], Float[Tensor, "rays samples"]]:
+    """Where rays are sampled, and how much of them each sample stands for.
 
-    The first begins `jitters`, in [0, 1), steps behind `nears`; at most `most` steps are tried.
-    Nothing is read back from the device: samples beyond `room` are lost.
+    A ray's steps get as many of its samples as they seem to matter to what is seen, by the guide;
+    empty steps get none and are no part of any sample's length. Lengths are zero on rays that meet
+    nothing. `jitters`, in [0, 1), move everything by fractions of steps and samples. Shapes do not
+    depend on values: nothing is read back from the device.
+
+    Source: Barron et al. 2022, "Mip-NeRF 360", sec. 3 (samples where a rough density has weight).
+    Differs: the rough density is the occupancy grid's, not a network's.
     """
-    firsts = steps.at(nears) + jitters
-    begins = firsts[:, None] + torch.arange(most, device=origins.device)
-    t_mids = steps.distance(begins + 0.5)
-    lengths = steps.distance(begins + 1) - steps.distance(begins)
-    points = origins[:, None] + t_mids[..., None] * directions[:, None]
-    cells = cell_indices(points, resolution, grid.shape[0] // resolution**3)
-    found = (t_mids < fars[:, None]) & (cells >= 0) & (grid[cells.clamp(min=0)] != 0)
-    ends = found.sum(dim=-1).cumsum(dim=0).clamp(max=room)
-    places = found.flatten().cumsum(dim=0) - 1
-    places = torch.where(found.flatten() & (places < room), places, room)
-    packed_mids = t_mids.new_ones(room + 1).scatter(0, places, t_mids.flatten())
-    packed_lengths = t_mids.new_zeros(room + 1).scatter(0, places, lengths.flatten())
-    return PackedSamples(
-        packed_mids[:room], packed_lengths[:room], torch.cat([ends.new_zeros(1), ends])
-    )
+    steps = Steps(guide.shortest, guide.cone)
+    numbers = torch.arange(most_steps + 1, device=origins.device, dtype=origins.dtype)
+    edges = steps.distance((steps.at(nears) + jitters)[:, None] + numbers)
+    begins, lengths = edges[:, :-1], edges.diff(dim=-1)
+    middles = (edges[:, 1:] + begins) / 2
+    points = origins[:, None] + middles[..., None] * directions[:, None]
+    cells = cell_indices(points, guide.resolution, guide.density.shape[0] // guide.resolution**3)
+    density = guide.density[cells.clamp(min=0)].to(origins.dtype)
+    used = (middles < fars[:, None]) & (cells >= 0) & (density > 0)
+    optical_depth = density * lengths * used
+    behind = torch.exp(-optical_depth.cumsum(dim=-1))
+    before = torch.cat([torch.ones_like(behind[:, :1]), behind[:, :-1]], dim=-1)
+    used = used & (before >= guide.opaque)
+    shares = (before - behind + guide.explore) * used
+    share_ends = shares.cumsum(dim=-1)
+    covered_ends = (lengths * used).cumsum(dim=-1)
+
+    places = torch.arange(guide.samples, device=origins.device, dtype=origins.dtype)
+    wanted = ((places + jitters[:, None]) / (guide.samples - 1)).clamp(max=1) * share_ends[:, -1:]
+    step = torch.searchsorted(share_ends, wanted).clamp(max=most_steps - 1)
+    share, length = shares.gather(1, step), (lengths * used).gather(1, step)
+    lacking = share_ends.gather(1, step) - wanted
+    fraction = torch.where(share > 0, lacking / torch.where(share > 0, share, 1), 0)
+    sample_ends = covered_ends.gather(1, step) - fraction.clamp(0, 1) * length
+    sample_begins = torch.cat([torch.zeros_like(sample_ends[:, :1]), sample_ends[:, :-1]], dim=-1)
+    sample_middles = (sample_begins + sample_ends) / 2
+    step = torch.searchsorted(covered_ends, sample_middles).clamp(max=most_steps - 1)
+    t_mids = (edges[:, 1:]).gather(1, step) - (covered_ends.gather(1, step) - sample_middles)
+    return t_mids, (sample_ends - sample_begins).clamp(min=0)

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Finds the samples of rays that lie in occupied cells, on the CPU.
+"""Spreads the samples of a ray by what is roughly known of the density, on the CPU.
 
-The twin of `ray_marching.march` in plain torch, whose docstring says what is found.
+The twin of `ray_marching.spread_samples` in plain torch, whose docstring says where they come to
+lie.
 """
 
 import math
-
-import numpy as np
 
 from .compilation import jit
 
 
 @jit
-def step_at(t, shortest, cone):  # noqa: ANN001, ANN201
+def step_at(t, shortest, cone):
     """How many steps from the camera to distance t."""
     if cone <= 0 or t * cone < shortest:
         return t / shortest
@@ -20,7 +19,7 @@ def step_at(t, shortest, cone):  # noqa: ANN001, ANN201
 
 
 @jit
-def distance_at(step, shortest, cone):  # noqa: ANN001, ANN201
+def distance_at(step, shortest, cone):
     """The inverse of `step_at`."""
     if cone <= 0 or step * cone < 1:
         return step * shortest
@@ -28,7 +27,7 @@ def distance_at(step, shortest, cone):  # noqa: ANN001, ANN201
 
 
 @jit
-def cascade_of(x, y, z):  # noqa: ANN001, ANN201
+def cascade_of(x, y, z):
     """The smallest cascade, of half width 2^level, that holds a point."""
     reach = max(abs(x), abs(y), abs(z))
     level = 0
@@ -39,7 +38,7 @@ def cascade_of(x, y, z):  # noqa: ANN001, ANN201
 
 
 @jit
-def cell_of(x, y, z, level, resolution):  # noqa: ANN001, ANN201
+def cell_of(x, y, z, level, resolution):
     """The cell that holds a point of that cascade, as an index into the flat grid."""
     scale = 0.5 * resolution / (1 << level)
     i = min(int(x * scale + 0.5 * resolution), resolution - 1)
@@ -49,7 +48,7 @@ def cell_of(x, y, z, level, resolution):  # noqa: ANN001, ANN201
 
 
 @jit
-def _leave_axis(x, slope, scale, resolution):  # noqa: ANN001, ANN202
+def _leave_axis(x, slope, scale, resolution):
     """Distance to the next cell border along one axis."""
     place = x * scale + 0.5 * resolution
     if slope > 0:
@@ -60,65 +59,63 @@ def _leave_axis(x, slope, scale, resolution):  # noqa: ANN001, ANN202
 
 
 @jit
-def march(origin, direction, at, far, grid, resolution, step, most, t_mids, lengths, start):  # noqa: ANN001, ANN201
-    """Writes at most `most` of a ray's samples, from `start` on.
+def spread_samples(
+    origin, direction, near, far, jitter, guide, settings, most, segments, t_mids, lengths, start
+):
+    """Writes a ray's samples from `start` on; returns how many there are: `most` or none.
 
-    `at` is the number of steps from the camera to where it begins, `step` is (shortest, cone).
-    Returns how many samples there are and where the next one would begin; infinity at the ray's
-    end. Samples for which there is no room are counted but not written.
+    `segments` is scratch memory of at least 3 rows.
     """
-    shortest, cone = step
-    levels = grid.shape[0] // (resolution * resolution * resolution)
+    shortest, cone = settings.shortest, settings.cone
+    resolution = settings.resolution
+    levels = guide.shape[0] // (resolution * resolution * resolution)
     x0, y0, z0 = float(origin[0]), float(origin[1]), float(origin[2])
     dx, dy, dz = float(direction[0]), float(direction[1]), float(direction[2])
-    room = t_mids.shape[0] - start
-    count = 0
-    while count < most:
-        t = distance_at(at + 0.5, shortest, cone)
+    at = step_at(near, shortest, cone) + jitter
+    end = distance_at(at, shortest, cone)
+    behind, total, covered, count = 1.0, 0.0, 0.0, 0
+    while count < segments.shape[1]:
+        begin = end
+        at += 1
+        end = distance_at(at, shortest, cone)
+        t = 0.5 * (begin + end)
         if t >= far:
-            return count, math.inf
+            break
         x, y, z = x0 + t * dx, y0 + t * dy, z0 + t * dz
         level = cascade_of(x, y, z)
         if level >= levels:
-            # Outside all cascades: the ray has left them for good, or is still on its way there.
             if x * dx + y * dy + z * dz > 0:
-                return count, math.inf
-            at += 1
-        elif grid[cell_of(x, y, z, level, resolution)]:
-            if count < room:
-                end = distance_at(at + 1, shortest, cone)
-                t_mids[start + count] = t
-                lengths[start + count] = end - distance_at(at, shortest, cone)
-            count += 1
-            at += 1
-        else:
-            scale = 0.5 * resolution / (1 << level)
-            away = min(
-                _leave_axis(x, dx, scale, resolution),
-                _leave_axis(y, dy, scale, resolution),
-                _leave_axis(z, dz, scale, resolution),
-            )
-            at += max(1, math.ceil(step_at(t + away, shortest, cone) - (at + 0.5)))
-    return count, at
-
-
-@jit
-def count_samples(  # noqa: ANN201
-    origins, directions, nears, fars, jitters, grid, resolution, step, most, counts, first, last
-):  # noqa: ANN001
-    """How many samples, up to `most`, each of the rays first … last - 1 has."""
-    nowhere = np.empty(0, np.float32)
-    for ray in range(first, last):
-        counts[ray], _ = march(
-            origins[ray],
-            directions[ray],
-            step_at(nears[ray], step[0], step[1]) + jitters[ray],
-            fars[ray],
-            grid,
-            resolution,
-            step,
-            most,
-            nowhere,
-            nowhere,
-            0,
-        )
+                break
+            continue
+        density = guide[cell_of(x, y, z, level, resolution)]
+        if density <= 0:
+            continue
+        length = end - begin
+        left = behind * math.exp(-density * length)
+        total += behind - left + settings.explore
+        covered += length
+        segments[0, count], segments[1, count], segments[2, count] = begin, covered, total
+        count += 1
+        behind = left
+        if behind < settings.opaque:
+            break
+    if count == 0:
+        return 0
+    edge, segment = 0.0, 0
+    place = 0
+    for sample in range(most):
+        share = min(1.0, (sample + jitter) / (most - 1)) * total
+        while segment < count - 1 and segments[2, segment] < share:
+            segment += 1
+        share_before = segments[2, segment - 1] if segment > 0 else 0.0
+        covered_before = segments[1, segment - 1] if segment > 0 else 0.0
+        fraction = min(1.0, (share - share_before) / (segments[2, segment] - share_before))
+        following = covered_before + fraction * (segments[1, segment] - covered_before)
+        middle = 0.5 * (edge + following)
+        while place < count - 1 and segments[1, place] < middle:
+            place += 1
+        covered_before = segments[1, place - 1] if place > 0 else 0.0
+        t_mids[start + sample] = segments[0, place] + middle - covered_before
+        lengths[start + sample] = following - edge
+        edge = following
+    return most

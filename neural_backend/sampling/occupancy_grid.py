@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Remembers where space is empty, so that no samples are wasted there."""
+"""Remembers roughly how dense space is, so that samples go where something is."""
 
 from collections.abc import Callable
 
@@ -11,39 +11,46 @@ from ..kernels.ray_marching import cell_indices
 
 DensityFn = Callable[[Float[Tensor, "points 3"]], Float[Tensor, " points"]]
 
-# Coprime to the number of cells: visits them all once, each far from the one before.
+# A prime, coprime to any number of cells: visits them all, each far from the one before.
 _STRIDE = 7_368_787
+_UNKNOWN = -1.0
+_FOG = 1e-3
+"""Density of cells never visited, in the guide: the same everywhere, so that samples are even."""
 
 
 class OccupancyGrid:
     """Cascades of cells around the origin, the first of half width 1, each twice the one before.
 
-    `values` are the optical depths of crossing the cells, as last seen: a visit lowers a value by
-    `decay` or raises it to what is there now. Cells never visited count as occupied. Nothing is
-    read back from the device.
+    `values` are the densities seen in the cells, -1 before the first visit, averaged over visits
+    with weight `keep` for the past. `guide` is what rays are sampled by: the values, zero in empty
+    cells. Nothing is read back from the device.
 
     Source: Müller et al. 2022, "Instant neural graphics primitives", appendix E.2.
-    Differs: cells are visited in turns, and only a visit makes a value decay.
+    Differs: cells are visited in turns; densities are averaged and kept, not only compared.
     """
 
     def __init__(
-        self, resolution: int, cascades: int, device: torch.device, decay: float = 0.7
+        self, resolution: int, cascades: int, device: torch.device, keep: float = 0.5
     ) -> None:
-        self.resolution, self.cascades, self.decay = resolution, cascades, decay
+        if resolution % 4:
+            raise ValueError(f"resolution must be a multiple of 4, got {resolution}")
+        self.resolution, self.cascades, self.keep = resolution, cascades, keep
         cells = cascades * resolution**3
-        self.values = torch.full((cells,), torch.inf, device=device)
-        self.occupied = torch.ones(cells, dtype=torch.uint8, device=device)
-        self._used = self._cells_in_use()
+        self.allowed = torch.ones(cells, dtype=torch.bool, device=device)
+        self.values = torch.full((cells,), _UNKNOWN, device=device)
+        self.guide = torch.full((cells,), _FOG, device=device)
         self.position = 0
+        self._list_cells()
 
-    def _cells_in_use(self) -> Int[Tensor, " cells"]:
-        """All but the inner cells of larger cascades, where the smaller cascade is asked."""
+    def _list_cells(self) -> None:
+        """Lists allowed cells, but no inner ones of larger cascades: there a smaller is asked."""
         cells = torch.arange(self.values.shape[0], device=self.values.device)
         inner = cells >= self.resolution**3
         for axis in range(3):
             index = cells // self.resolution**axis % self.resolution
             inner &= (index >= self.resolution // 4) & (index < self.resolution * 3 // 4)
-        return cells[~inner]
+        self._used = cells[~inner & self.allowed]
+        self._widths = self.widths(self._used)
 
     def points(
         self, cells: Int[Tensor, " cells"], offsets: Float[Tensor, "cells 3"]
@@ -51,8 +58,9 @@ class OccupancyGrid:
         """Positions in cells; `offsets` in [0, 1) are those in the cell."""
         size = self.resolution
         index = torch.stack([cells // size**2 % size, cells // size % size, cells % size], dim=-1)
-        scale = torch.exp2((cells // size**3).to(offsets.dtype))
-        return ((index + offsets) * (2 / size) - 1) * scale[:, None]
+        return ((index + offsets) * self.widths(cells)[:, None]) - torch.exp2(cells // size**3).to(
+            offsets.dtype
+        )[:, None]
 
     def widths(self, cells: Int[Tensor, " cells"]) -> Float[Tensor, " cells"]:
         """The cells' sides."""
@@ -65,35 +73,58 @@ class OccupancyGrid:
         visits: int,
         threshold: float,
     ) -> None:
-        """Visits the next `visits` cells, each at a random point, and marks occupied cells anew.
+        """Visits the next `visits` cells, each at a random point, and renews the guide.
 
         A cell is occupied if its optical depth exceeds `threshold` or, as long as nearly all of
         space is thinner than that, the mean.
         """
-        count = min(visits, self._used.shape[0])
+        num_used = self._used.shape[0]
+        count = min(visits, num_used)
+        if count == 0:
+            return
         order = (self.position + torch.arange(count, device=self._used.device)) * _STRIDE
-        self.position = (self.position + count) % self._used.shape[0]
-        cells = self._used[order % self._used.shape[0]]
+        self.position = (self.position + count) % num_used
+        cells = self._used[order % num_used]
         offsets = torch.rand(count, 3, generator=generator).to(cells.device)
-        seen = density_fn(self.points(cells, offsets)) * self.widths(cells)
+        seen = density_fn(self.points(cells, offsets))
         old = self.values[cells]
-        self.values[cells] = torch.where(old.isinf(), seen, torch.maximum(old * self.decay, seen))
-        self.mark(threshold)
+        self.values[cells] = torch.where(old < 0, seen, torch.lerp(seen, old, self.keep))
+        self.renew_guide(threshold)
 
-    def mark(self, threshold: float) -> None:
-        """Marks the cells whose optical depth exceeds `threshold`, or the mean if that is less."""
+    def renew_guide(self, threshold: float) -> None:
+        """Tells occupied from empty cells by their optical depth."""
         values = self.values[self._used]
-        known = values.isfinite()
-        mean = torch.where(known, values, 0).sum() / known.sum().clamp(min=1)
-        bar = mean.clamp(max=threshold)
-        self.occupied[self._used] = (values > bar).to(torch.uint8)
+        depths = values * self._widths
+        known = values >= 0
+        mean = torch.where(known, depths, 0).sum() / known.sum().clamp(min=1)
+        occupied = depths > mean.clamp(max=threshold)
+        self.guide[self._used] = torch.where(known, values * occupied, _FOG)
 
-    def clear(self, empty: Bool[Tensor, " cells"]) -> None:
-        """Declares cells empty until a visit finds something there."""
-        self.values[empty] = 0
-        self.occupied[empty] = 0
+    def forbid(self, empty: Bool[Tensor, " cells"]) -> None:
+        """Declares cells empty for good."""
+        self.allowed &= ~empty
+        self.guide[empty] = 0
+        self._list_cells()
 
     def contains(self, points: Float[Tensor, "*batch 3"]) -> Bool[Tensor, "*batch"]:
         """Which points lie in occupied cells."""
         cells = cell_indices(points, self.resolution, self.cascades)
-        return (cells >= 0) & (self.occupied[cells.clamp(min=0)] != 0)
+        return (cells >= 0) & (self.guide[cells.clamp(min=0)] > 0)
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that a resumed training needs."""
+        return {
+            "values": self.values.clone(),
+            "guide": self.guide.clone(),
+            "allowed": self.allowed.clone(),
+            "position": torch.tensor(self.position),
+        }
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Takes back what `state` returned."""
+        device = self.values.device
+        self.values = state["values"].to(device).clone()
+        self.guide = state["guide"].to(device).clone()
+        self.allowed = state["allowed"].to(device).clone()
+        self.position = int(state["position"])
+        self._list_cells()

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""instant-ngp in plain torch: for CUDA, and to test the CPU's kernels against."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from ..fields.instant_ngp import InstantNGPField
+from ..kernels.instant_ngp import StepResult
+from ..kernels.instant_ngp_numba import AdamSettings, LossSettings, RayTargets
+from ..kernels.ray_marching import Guide, spread_samples
+
+_RAYS_AT_ONCE = 2**14
+_POINTS_AT_ONCE = 2**19
+
+
+class AutogradField:
+    """Evaluates and trains a field wherever it lies; the twin of `kernels.FusedField`.
+
+    Nothing is read back from the device. Changes the field and the moments in place.
+    """
+
+    def __init__(
+        self,
+        field: InstantNGPField,
+        moments: tuple[Tensor, Tensor, Tensor, Tensor],
+        most_steps: int,
+    ) -> None:
+        self.field, self.moments, self.most_steps = field, moments, most_steps
+
+    @torch.no_grad()
+    def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
+        """Density per unit length at positions of the unit frame."""
+        parts = [self.field.unit_density(part)[0] for part in points.split(_POINTS_AT_ONCE)]
+        return torch.cat(parts) if parts else points.new_zeros(0)
+
+    @torch.no_grad()
+    def color(
+        self, points: Float[Tensor, "points 3"], harmonics: Float[Tensor, "points harmonics"]
+    ) -> Float[Tensor, "points 3"]:
+        """Colors at those positions, seen along directions with these harmonics."""
+        parts = [
+            self.field.unit_color(self.field.unit_density(part)[1], along)
+            for part, along in zip(
+                points.split(_POINTS_AT_ONCE), harmonics.split(_POINTS_AT_ONCE), strict=True
+            )
+        ]
+        return torch.cat(parts) if parts else points.new_zeros(0, 3)
+
+    @torch.no_grad()
+    def render(self, rays: RayTargets, guide: Guide) -> Float[Tensor, "rays 5"]:
+        """Red, green, blue, accumulation and weighted depth, in unit lengths, of each ray."""
+        seen = []
+        for start in range(0, len(rays.origins), _RAYS_AT_ONCE):
+            part = RayTargets(*(piece[start : start + _RAYS_AT_ONCE] for piece in rays))
+            weights, _, rgb, t_mids = self._look(part, guide, None)
+            shown = (weights[..., None] * rgb).sum(dim=1)
+            rest = torch.stack([weights.sum(dim=1), (weights * t_mids).sum(dim=1)], dim=-1)
+            seen.append(torch.cat([shown, rest], dim=-1))
+        return torch.cat(seen) if seen else rays.origins.new_zeros(0, 5)
+
+    def step(
+        self, rays: RayTargets, guide: Guide, loss: LossSettings, adam: AdamSettings
+    ) -> StepResult:
+        """Learns from a batch of rays."""
+        log_gains = rays.gains.log().requires_grad_()
+        with torch.enable_grad():
+            weights, escaped, rgb, _ = self._look(rays, guide, loss.inverse_near)
+            shown = log_gains.exp() * (weights[..., None] * rgb).sum(dim=1)
+            errors = shown + escaped[:, None] * rays.backgrounds - rays.targets
+            squares = errors.square()
+            costs = squares
+            if loss.huber > 0:
+                sizes = errors.abs()
+                inner = squares / loss.huber
+                costs = torch.where(sizes <= loss.huber, inner, 2 * sizes - loss.huber)
+            total = costs.sum()
+        learned = (self.field.encoding.table, self.field.weights)
+        table_slope, weight_slope, d_gains = torch.autograd.grad(total, (*learned, log_gains))
+        table, weights_ = (parameter.detach() for parameter in learned)
+        first, second, weights_first, weights_second = self.moments
+        _adam_rows(table, table_slope, first, second, adam, adam.table_rate)
+        rows = [
+            part.view(-1, 4) for part in (weights_, weight_slope, weights_first, weights_second)
+        ]
+        _adam_rows(*rows, adam, adam.weight_rate)
+        used = (escaped.new_tensor(0) + guide.samples * len(rays.origins)).long()
+        return StepResult(squares.detach().sum(), total.detach(), used, d_gains)
+
+    def _look(
+        self, rays: RayTargets, guide: Guide, inverse_near: float | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Weights, what escapes, colors and distances of all samples, (rays, samples)."""
+        t_mids, lengths = spread_samples(
+            rays.origins,
+            rays.directions,
+            rays.nears,
+            rays.fars,
+            rays.jitters,
+            guide,
+            self.most_steps,
+        )
+        points = rays.origins[:, None] + t_mids[..., None] * rays.directions[:, None]
+        density, geometry = self.field.unit_density(points.flatten(0, 1))
+        harmonics = rays.harmonics.repeat_interleave(guide.samples, dim=0)
+        rgb = self.field.unit_color(geometry, harmonics)
+        if inverse_near is not None:
+            fade = (t_mids.flatten() * inverse_near).clamp(max=1).square()
+            density, rgb = _fade(density, fade), _fade(rgb, fade[:, None])
+        optical_depth = density.view(t_mids.shape) * lengths
+        behind = torch.exp(-optical_depth.cumsum(dim=-1))
+        before = F.pad(behind[:, :-1], (1, 0), value=1.0)
+        # Not 1 - exp(-x) · …: that would cancel for thin samples.
+        weights = before * -torch.expm1(-optical_depth)
+        return weights, behind[:, -1], rgb.view(*t_mids.shape, 3), t_mids
+
+
+def _fade(values: Tensor, share: Tensor) -> Tensor:
+    """`values`, through which only this share of a gradient passes."""
+    return values * share + (values * (1 - share)).detach()
+
+
+def _adam_rows(
+    values: Tensor, slope: Tensor, first: Tensor, second: Tensor, adam: AdamSettings, rate: float
+) -> None:
+    """One step of Adam, leaving out rows whose slope is zero."""
+    some = (slope != 0).any(dim=-1, keepdim=True)
+    torch.where(some, torch.lerp(slope, first, adam.beta1), first, out=first)
+    torch.where(some, torch.lerp(slope * slope, second, adam.beta2), second, out=second)
+    size = rate * (1 - adam.beta2**adam.step) ** 0.5 / (1 - adam.beta1**adam.step)
+    values -= some * (size * first / (second.sqrt() + adam.epsilon))
