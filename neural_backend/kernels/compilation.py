@@ -43,8 +43,8 @@ def jit(function: Callable | None = None, *, parallel: bool = False, inline: boo
     """Compiles a kernel at its first call; the machine code is kept on disk.
 
     Use it bare (`@jit`) or with arguments (`@jit(parallel=True)`). Kernels release the
-    interpreter's lock. Those with `inline` are pasted into their callers. Where the cache folder cannot be
-    written, the kernel is compiled anew in every process.
+    interpreter's lock. Those with `inline` are pasted into their callers. Where the cache folder
+    cannot be written, the kernel is compiled anew in every process.
     """
     if function is None:
         return lambda function: jit(function, parallel=parallel, inline=inline)
