@@ -302,6 +302,11 @@ class MeshProperties:
         subtype="FACTOR",
         options=FORGET,
     )
+    keep_unseen: BoolProperty(
+        name="Keep Unseen",
+        description=tooltip(messages.ExtractMesh, "keep_unseen"),
+        options=FORGET,
+    )
     device: _device()
 
 
@@ -334,12 +339,14 @@ class ViewsProperties:
         name="Format",
         description=tooltip(messages.RenderViews, "format"),
         items=(("png", "PNG", "As it is seen"), ("exr", "EXR", "Linear, in floating point")),
+        default="png",
         options=FORGET,
     )
     background: EnumProperty(
         name="Background",
         description=tooltip(messages.RenderViews, "background"),
         items=BACKGROUNDS,
+        default="transparent",
         options=FORGET,
     )
     depth: BoolProperty(

@@ -36,6 +36,7 @@ class NEURALFIELDS_OT_extract_mesh(OnField, MeshProperties, bpy.types.Operator):
             "crop_min",
             "crop_max",
             "keep_components",
+            "keep_unseen",
             "device",
         )
         options = choose(self, field.neural_field.mesh, *names)
@@ -48,6 +49,7 @@ class NEURALFIELDS_OT_extract_mesh(OnField, MeshProperties, bpy.types.Operator):
             crop_min=tuple(options["crop_min"]) if cropped else (),
             crop_max=tuple(options["crop_max"]) if cropped else (),
             keep_components=options["keep_components"],
+            keep_unseen=options["keep_unseen"],
             device=device_of(options["device"]),
         )
         target = session.Target(scene=scene_of(context).session_uid, field=field.session_uid)

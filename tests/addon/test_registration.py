@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+from dataclasses import fields
 from types import ModuleType
 
 import headless_blender
 import pytest
 from neural_fields.addon import preferences, properties, session, settings
+from neural_fields.addon.worker.protocol import messages
 
 pytestmark = [pytest.mark.blender, pytest.mark.timeout(120)]
 
@@ -113,3 +115,27 @@ def test_an_operators_properties_and_the_stored_ones_are_the_same(bpy: ModuleTyp
         operator = getattr(bpy.ops.neural_fields, name).get_rna_type().properties
         for key in shared.__annotations__:
             assert operator[key].default == stored.bl_rna.properties[key].default
+
+
+@pytest.mark.parametrize(
+    ("job", "shared", "apart"),
+    [
+        (messages.Train, settings.TrainingProperties, {"job_id", "checkpoint_seconds"}),
+        (messages.ExtractMesh, settings.MeshProperties, {"job_id", "run", "output", "colors"}),
+        (
+            messages.RenderViews,
+            settings.ViewsProperties,
+            {"job_id", "run", "cameras", "fps", "bits"},
+        ),
+    ],
+)
+def test_the_settings_keep_step_with_the_protocol(
+    bpy: ModuleType, job: type, shared: type, apart: set[str]
+) -> None:
+    """What a job can be told, the add-on can tell it; and the defaults are the same."""
+    told = {field.name: field.default for field in fields(job) if field.name not in apart}
+    assert told.keys() <= shared.__annotations__.keys()
+    for name, default in told.items():
+        stored = shared.__annotations__[name].keywords.get("default")
+        if default and name not in {"device", "settings"}:
+            assert stored == default, name

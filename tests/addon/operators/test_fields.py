@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.blender, pytest.mark.timeout(120)]
 
 @pytest.fixture(autouse=True)
 def fake_worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("NEURAL_FIELDS_PYTHON", sys.executable)
+    monkeypatch.setattr(session, "find_python", lambda _preference: Path(sys.executable))
     monkeypatch.setattr(
         session, "worker_command", lambda _python: [sys.executable, "-u", str(FAKE)]
     )

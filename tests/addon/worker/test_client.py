@@ -148,7 +148,7 @@ def test_the_real_worker_does_not_outlive_a_parent_that_is_killed(tmp_path: Path
         "import headless_blender; headless_blender.load_extension()\n"
         "from neural_fields.addon.worker.client import WorkerClient, worker_command\n"
         "client = WorkerClient(worker_command(Path(sys.executable)), Path(sys.argv[1]))\n"
-        "while client.ready is None: client.events(0.1)\n"
+        "while client.ready is None and client.alive: client.events(0.1)\n"
         "assert 'bpy' not in sys.modules\n"
         "print(client.pid, flush=True)\n"
         "time.sleep(60)\n"
