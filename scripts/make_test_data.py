@@ -19,14 +19,12 @@ Array = NDArray[np.float64]
 
 FIELD_OF_VIEW = 0.69
 """Radians across the image, that of NeRF's synthetic scenes."""
-CAMERA_DISTANCE = 4.2
+CAMERA_DISTANCE = 3.9
 LAMP = np.array([0.45, 0.35, 0.82])
-LIGHT_DIRECTIONS = np.array(
-    [[0.8, 0.1, 0.6], [-0.5, 0.7, 0.5], [-0.4, -0.8, 0.45], [0.5, -0.6, 0.62], [0.1, 0.2, 0.97]]
-)
-LIGHT_COLORS = np.array(
-    [[1.0, 0.55, 0.2], [0.2, 0.9, 0.45], [0.3, 0.45, 1.0], [1.0, 0.25, 0.75], [1.0, 1.0, 0.9]]
-)
+SKY_TILT = np.array([[1.0, 0.0, 0.0], [-0.5, 0.87, 0.0], [-0.5, -0.87, 0.0]])
+"""Where the surroundings are reddest, greenest and bluest; they are mirrored, but cast no light."""
+LIGHT_DIRECTIONS = np.array([[0.8, 0.1, 0.6], [-0.5, 0.7, 0.5], [-0.4, -0.8, 0.45]])
+LIGHT_COLORS = np.array([[1.0, 0.8, 0.6], [0.7, 0.9, 0.8], [0.8, 0.8, 1.0]])
 LIGHT_SHARPNESS = 14.0
 
 
@@ -53,15 +51,11 @@ class Block:
 
 
 GLOSSY_SCENE: tuple[Ball | Block, ...] = (
-    Block((-1.0, -1.0, -0.62), (1.0, 1.0, -0.5), ((0.55, 0.5, 0.45), (0.3, 0.3, 0.36)), 0.5, 0.55),
-    Block(
-        (-0.8, 0.05, -0.5), (-0.1, 0.75, 0.2), ((0.9, 0.85, 0.7), (0.65, 0.15, 0.1)), 0.175, 0.25
-    ),
-    Ball((0.45, 0.4, -0.05), 0.45, ((0.25, 0.28, 0.3), (0.25, 0.28, 0.3)), 0.0, 0.95),
-    Ball((0.35, -0.5, -0.15), 0.35, ((0.95, 0.75, 0.1), (0.1, 0.25, 0.5)), 5.0, 0.35),
-    Ball((-0.5, -0.5, -0.2), 0.3, ((0.5, 0.1, 0.12), (0.5, 0.1, 0.12)), 0.0, 0.85),
+    Block((-1.0, -1.0, -0.62), (1.0, 1.0, -0.35), ((0.6, 0.5, 0.4), (0.1, 0.1, 0.2)), 0.5, 0.85),
+    Ball((-0.2, 0.2, 0.2), 0.55, ((0.9, 0.8, 0.2), (0.1, 0.2, 0.5)), 3.0, 0.85),
+    Ball((0.55, -0.55, -0.05), 0.3, ((0.5, 0.1, 0.12), (0.5, 0.1, 0.12)), 0.0, 0.9),
 )
-GLOSSY_BOUNDS = ((-1.05, -1.05, -0.65), (1.05, 1.05, 0.45))
+GLOSSY_BOUNDS = ((-1.05, -1.05, -0.65), (1.05, 1.05, 0.8))
 """A box around everything in it."""
 
 
@@ -132,11 +126,10 @@ def shade(
     diffuse = np.maximum(normals @ lamp, 0) * np.where(blocked, 0.35, 1.0)
     mirrored = directions - 2 * (directions * normals).sum(axis=-1, keepdims=True) * normals
     cosines = np.maximum(mirrored @ _unit(LIGHT_DIRECTIONS).T, 0)
-    reflected = cosines**LIGHT_SHARPNESS @ LIGHT_COLORS
+    reflected = 0.5 + 0.5 * mirrored @ SKY_TILT.T + cosines**LIGHT_SHARPNESS @ LIGHT_COLORS
     matte = albedo * (0.35 + 0.65 * diffuse)[:, None]
-    return (matte * (1 - gloss / 2)[:, None] + gloss[:, None] * reflected).clip(0, 1), hit.astype(
-        float
-    )
+    rgb = matte * (1 - gloss)[:, None] + reflected * gloss[:, None]
+    return rgb.clip(0, 1), hit.astype(float)
 
 
 def intersect(

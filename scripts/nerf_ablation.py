@@ -29,7 +29,7 @@ from neural_backend.methods.base import TrainingProgress  # noqa: E402
 from neural_backend.methods.nerf import PRESETS, NeRF, NeRFConfig  # noqa: E402
 from neural_backend.training.metrics import psnr, ssim  # noqa: E402
 
-COMPLETE = replace(PRESETS["draft"], rays=512, coarse_samples=24, fine_samples=24)
+COMPLETE = PRESETS["draft"]
 
 VARIANTS: dict[str, tuple[dict[str, Any], float | None]] = {
     "complete": ({}, 31.01),

@@ -67,9 +67,9 @@ class NeRFConfig:
 PRESETS: dict[str, NeRFConfig] = {
     "draft": NeRFConfig(
         steps=1500,
-        rays=1024,
-        coarse_samples=32,
-        fine_samples=32,
+        rays=512,
+        coarse_samples=24,
+        fine_samples=24,
         width=64,
         depth=4,
         position_frequencies=6,
@@ -80,11 +80,11 @@ PRESETS: dict[str, NeRFConfig] = {
         final_learning_rate=5e-4,
     ),
     "standard": NeRFConfig(
-        steps=20_000,
-        rays=2048,
-        coarse_samples=48,
-        fine_samples=64,
-        width=128,
+        steps=5000,
+        rays=1024,
+        coarse_samples=32,
+        fine_samples=48,
+        width=96,
         depth=6,
         position_frequencies=8,
         density_activation="softplus",
@@ -94,7 +94,7 @@ PRESETS: dict[str, NeRFConfig] = {
     ),
     "final": NeRFConfig(),
 }
-"""Minutes on a CPU, an hour or so on a CPU, and the paper, which needs a GPU."""
+"""Minutes on two CPU cores, most of an hour on them, and the paper, which needs a GPU."""
 
 
 class NeRF:
@@ -289,7 +289,7 @@ class NeRF:
                 facing = -F.normalize(gradient, dim=-1)
                 density, rgb = density.detach(), rgb.detach()
         weights = ray_weights(density, t_edges)
-        return accumulate(weights, rgb, t_edges, facing), weights
+        return accumulate(weights, rgb, t_edges[:, :-1], facing), weights
 
     def _weights(
         self, field: NeRFField, rays: Rays, samples: Tensor, far: Tensor

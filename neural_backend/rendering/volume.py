@@ -25,7 +25,8 @@ def composite(
 
     Source: Mildenhall et al. 2020, "NeRF", eq. 3.
     """
-    return accumulate(ray_weights(density, t_edges), rgb, t_edges)
+    t_mids = (t_edges[..., 1:] + t_edges[..., :-1]) / 2
+    return accumulate(ray_weights(density, t_edges), rgb, t_mids)
 
 
 def ray_weights(
@@ -44,19 +45,18 @@ def ray_weights(
 def accumulate(
     weights: Float[Tensor, "rays samples"],
     rgb: Float[Tensor, "rays samples 3"],
-    t_edges: Float[Tensor, "rays samples+1"],
+    t: Float[Tensor, "rays samples"],
     normals: Float[Tensor, "rays samples 3"] | None = None,
 ) -> RenderedRays:
-    """Sums samples by their `weights`; the depth of a sample is the middle between its edges."""
+    """Sums samples, which lie at `t` along their rays, by their `weights`."""
     accumulation = weights.sum(dim=-1)
-    t_mids = (t_edges[..., 1:] + t_edges[..., :-1]) / 2
     seen_normals = None
     if normals is not None:
         seen_normals = F.normalize((weights[..., None] * normals).sum(dim=-2), dim=-1)
     return RenderedRays(
         rgb=(weights[..., None] * rgb).sum(dim=-2),
         accumulation=accumulation,
-        depth=_mean_depth((weights * t_mids).sum(dim=-1), accumulation),
+        depth=_mean_depth((weights * t).sum(dim=-1), accumulation),
         normals=seen_normals,
     )
 

@@ -79,7 +79,7 @@ def train(method: NeRF, batches: BallRays, first: int, last: int, total: int, ge
 
 
 def test_a_tiny_nerf_learns_a_ball_in_a_few_seconds() -> None:
-    """Untrained it shows 10 dB, and surfaces 1 away; samples are about 0.1 apart."""
+    """Untrained it shows 12 dB, and surfaces 0.4 away; samples are about 0.1 apart."""
     method = make_nerf()
     train(method, BallRays(), 0, 250, 250, torch.Generator().manual_seed(0))
     unseen = BallRays(2000, seed=1)
@@ -88,7 +88,7 @@ def test_a_tiny_nerf_learns_a_ball_in_a_few_seconds() -> None:
     psnr = -10 * math.log10(float((shown.rgb - truth).square().mean()))
     assert psnr > 24
     surely = (unseen.rgba[:, 3] > 0) & (shown.accumulation > 0.9)
-    assert float((shown.depth - unseen.distances)[surely].abs().median()) < 0.25
+    assert float((shown.depth - unseen.distances)[surely].abs().median()) < 0.2
     inside, outside = torch.zeros(1, 3), torch.tensor([[0.9, 0.9, 0.9]])
     surface = torch.nn.functional.normalize(torch.randn(200, 3), dim=-1) * 0.65
     assert method.density(surface).mean() > 10 * method.density(outside).mean()
