@@ -8,6 +8,9 @@ from torch import Tensor
 
 from ..kernels.threads import for_each
 
+_VECTOR = 16
+"""Channels that the CPU kernel takes at a time."""
+
 
 class SparseAdam:
     """Adam on the touched rows of a table; the others keep their values and moments.
@@ -72,7 +75,8 @@ class SparseAdam:
         self.steps += 1
         correct1 = 1 / (1 - self.beta1**self.steps)
         correct2 = 1 / (1 - self.beta2**self.steps)
-        if self.values.device.type != "cpu":
+        # The kernel works on whole vectors: on narrower rows it would write past their ends.
+        if self.values.device.type != "cpu" or self.values.shape[1] % _VECTOR:
             self._update_by_torch(rates.to(self.values), correct1, correct2, scale)
             return
         from ..kernels.sparse_adam_numba import update

@@ -5,17 +5,19 @@ import torch
 from neural_backend.training.sparse_adam import SparseAdam
 
 
-def test_it_is_adam_where_every_row_is_touched() -> None:
+@pytest.mark.parametrize("channels", [16, 3, 32])
+def test_it_is_adam_where_every_row_is_touched(channels: int) -> None:
+    """Rows of any width: three channels are an exposure, sixteen fill the kernel's vectors."""
     generator = torch.Generator().manual_seed(0)
-    start = torch.randn(40, 16, generator=generator)
+    start = torch.randn(40, channels, generator=generator)
     ours = SparseAdam(start.clone(), parts=3, beta1=0.9, beta2=0.99)
     theirs = torch.nn.Parameter(start.clone())
     adam = torch.optim.Adam([theirs], lr=0.1, betas=(0.9, 0.99), eps=1e-8)
     for _ in range(5):
-        parts = torch.randn(3, 40, 16, generator=generator)
+        parts = torch.randn(3, 40, channels, generator=generator)
         ours.gradients += parts
         ours.touched.fill_(1)
-        ours.update(torch.full((16,), 0.1), 0.5)
+        ours.update(torch.full((channels,), 0.1), 0.5)
         theirs.grad = 0.5 * parts.sum(dim=0)
         adam.step()
     torch.testing.assert_close(ours.values, theirs.data, atol=1e-5, rtol=1e-4)
