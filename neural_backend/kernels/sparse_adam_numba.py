@@ -4,6 +4,11 @@
 import numpy as np
 
 from .compilation import jit
+from .instructions_numba import LANES, prefetch_row
+
+ZERO, ONE = np.float32(0.0), np.float32(1.0)
+LOOK_AHEAD = 8
+"""Rows that are asked for before they are needed."""
 
 
 @jit
@@ -50,21 +55,36 @@ def update(
     Differs: rows without a gradient keep their moments.
     """
     num_channels, num_parts = rows.shape[1], gradients.shape[0]
+    chosen = np.empty(last - first, np.uint32)
+    count = 0
     for row in range(np.uint32(first), np.uint32(last)):
-        if touched[row] == 0:
-            continue
-        touched[row] = 0
-        for part in range(1, num_parts):
-            for c in range(num_channels):
-                gradients[0, row, c] += gradients[part, row, c]
-                gradients[part, row, c] = np.float32(0.0)
-        for c in range(num_channels):
-            g = gradients[0, row, c] * scale
-            gradients[0, row, c] = np.float32(0.0)
-            mean = beta1 * means[row, c] + (np.float32(1.0) - beta1) * g
-            square = beta2 * squares[row, c] + (np.float32(1.0) - beta2) * g * g
-            means[row, c] = mean
-            squares[row, c] = square
-            rows[row, c] -= (
-                rates[c] * mean * correct1 / (np.sqrt(square * correct2) + np.float32(1e-8))
-            )
+        if touched[row]:
+            touched[row] = 0
+            chosen[count] = row
+            count += 1
+    for place in range(count):
+        if place + LOOK_AHEAD < count:
+            ahead = chosen[place + LOOK_AHEAD]
+            prefetch_row(rows, ahead)
+            prefetch_row(means, ahead)
+            prefetch_row(squares, ahead)
+            for part in range(num_parts):
+                prefetch_row(gradients[part], ahead)
+        row = chosen[place]
+        for c0 in range(0, num_channels, LANES):
+            for part in range(1, num_parts):
+                for lane in range(LANES):
+                    c = c0 + lane
+                    gradients[0, row, c] += gradients[part, row, c]
+                    gradients[part, row, c] = ZERO
+            for lane in range(LANES):
+                c = c0 + lane
+                g = gradients[0, row, c] * scale
+                gradients[0, row, c] = ZERO
+                mean = beta1 * means[row, c] + (ONE - beta1) * g
+                square = beta2 * squares[row, c] + (ONE - beta2) * g * g
+                means[row, c] = mean
+                squares[row, c] = square
+                rows[row, c] -= (
+                    rates[c] * mean * correct1 / (np.sqrt(square * correct2) + np.float32(1e-8))
+                )

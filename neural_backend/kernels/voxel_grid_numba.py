@@ -10,27 +10,22 @@ color.
 """
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from .compilation import jit
+from .instructions_numba import add_to_row, blend_rows, float_of_bits, prefetch_row
 
 ZERO, ONE = np.float32(0.0), np.float32(1.0)
 MAX_SAMPLES = 1024
 """Along one ray; the finest grid's diagonal is shorter."""
 NEGLIGIBLE = np.float32(1e-3)
 """Transmittance behind which nothing is looked for."""
-INVISIBLE = np.float32(1e-4)
-"""Opacity of a sample whose color is not worth looking up while only rendering."""
-
-
-@intrinsic
-def _float_of_bits(typing_context, bits):
-    def generate(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], ir.FloatType())
-
-    return types.float32(types.int32), generate
+INVISIBLE = np.float32(-10.0)
+"""Raw density of a sample whose color is not worth looking up while only rendering."""
+LOOK_AHEAD = 8
+"""Samples that are marched to before the first of them is looked at, so that memory can answer."""
+FARTHEST = np.float32(0.995)
+"""Unbounded rays end where 1 − 1/reach is larger."""
+ENDLESS = np.float32(1e30)
 
 
 @jit(inline=True)
@@ -45,7 +40,7 @@ def exponential(x):
     p = p * f + np.float32(2.4015361e-1)
     p = p * f + np.float32(6.9315308e-1)
     p = p * f + np.float32(9.9999994e-1)
-    return p * _float_of_bits((np.int32(whole) + np.int32(127)) << np.int32(23))
+    return p * float_of_bits((np.int32(whole) + np.int32(127)) << np.int32(23))
 
 
 @jit(inline=True)
@@ -69,57 +64,27 @@ def harmonics(x, y, z, num_basis, basis):
         basis[8] = np.float32(0.5462742152960396) * (x * x - y * y)
 
 
-@jit(inline=True)
-def _weights(fx, fy, fz):
-    gx, gy, gz = ONE - fx, ONE - fy, ONE - fz
-    a, b, c, d = gx * gy, gx * fy, fx * gy, fx * fy
-    return a * gz, a * fz, b * gz, b * fz, c * gz, c * fz, d * gz, d * fz
-
-
 @jit
-def _trace(
-    origin, direction, jitter, space, index, skip, rows, basis, learning, ids, weights, samples, out
-):
-    """Marches one ray front to back. Returns the number of samples kept.
+def _march(origin, direction, t, t_end, space, index, skip, rows, gradient, room, ids, weights, ts):
+    """Finds the next samples of a ray, up to `room`, and asks for their rows from memory.
 
-    `samples` gets (opacity, slope of the optical depth, r, g, b) of each, `ids` and `weights` their
-    eight corners, `out` r, g, b, transmittance and the sum of weight · t.
+    `ids` and `weights` get the eight corners of each, `ts` their distances. Returns how many there
+    are and where to go on; a distance past `t_end` at the ray's end.
     """
-    inverse_half, per_unit, length = space[3], space[7], space[8]
-    shell, near, density_scale = space[9], space[10], space[11]
-    num_channels = rows.shape[1]
-    num_basis = np.uint32(len(basis))
+    inverse_half, per_unit, length, shell = space[3], space[7], space[8], space[9]
     n0, n1 = np.uint32(skip.shape[0] - 1), np.uint32(skip.shape[1] - 1)
     n2 = np.uint32(skip.shape[2] - 1)
     row_stride = np.uint32(skip.shape[2])
     plane_stride = np.uint32(skip.shape[1] * skip.shape[2])
     one = np.uint32(1)
-    feature = np.empty(32, np.float32)
-
     ux = (origin[0] - space[0]) * inverse_half
     uy = (origin[1] - space[1]) * inverse_half
     uz = (origin[2] - space[2]) * inverse_half
-    vx, vy, vz = (
-        direction[0] * inverse_half,
-        direction[1] * inverse_half,
-        direction[2] * inverse_half,
-    )
+    vx, vy = direction[0] * inverse_half, direction[1] * inverse_half
+    vz = direction[2] * inverse_half
     step = length / inverse_half
-    t, t_end = near, np.float32(1e30)
-    if shell == ZERO:
-        for axis in range(3):
-            start = (origin[axis] - space[axis]) * inverse_half
-            slope = direction[axis] * inverse_half
-            if abs(slope) > np.float32(1e-12):
-                a = (-space[4 + axis] - start) / slope
-                b = (space[4 + axis] - start) / slope
-                t, t_end = max(t, min(a, b)), min(t_end, max(a, b))
-            elif abs(start) > space[4 + axis]:
-                t_end = np.float32(-1.0)
-    t += jitter * step
-    transmittance, red, green, blue, depth = ONE, ZERO, ZERO, ZERO, ZERO
     count = np.uint32(0)
-    while t < t_end and count < MAX_SAMPLES:
+    while t < t_end and count < room:
         x, y, z = ux + t * vx, uy + t * vy, uz + t * vz
         stride = step
         outside = False
@@ -130,7 +95,8 @@ def _trace(
                 squeeze = (ONE + shell - shell / reach) / reach
                 x, y, z = x * squeeze, y * squeeze, z * squeeze
                 stride = step * reach * reach
-                if ONE - ONE / reach > np.float32(0.995):
+                if ONE - ONE / reach > FARTHEST:
+                    t = ENDLESS
                     break
         x = (x + space[4]) * per_unit
         y = (y + space[5]) * per_unit
@@ -145,80 +111,134 @@ def _trace(
                 stride = step * max(ONE, np.floor(np.float32(jump) / (length * per_unit)))
             t += stride
             continue
-        w0, w1, w2, w3, w4, w5, w6, w7 = _weights(
-            x - np.float32(ix), y - np.float32(iy), z - np.float32(iz)
-        )
         base = ix * plane_stride + iy * row_stride + iz
-        i0, i1 = np.uint32(index[base]), np.uint32(index[base + one])
+        ids[count, 0], ids[count, 1] = np.uint32(index[base]), np.uint32(index[base + one])
         base += row_stride
-        i2, i3 = np.uint32(index[base]), np.uint32(index[base + one])
+        ids[count, 2], ids[count, 3] = np.uint32(index[base]), np.uint32(index[base + one])
         base += plane_stride
-        i6, i7 = np.uint32(index[base]), np.uint32(index[base + one])
+        ids[count, 6], ids[count, 7] = np.uint32(index[base]), np.uint32(index[base + one])
         base -= row_stride
-        i4, i5 = np.uint32(index[base]), np.uint32(index[base + one])
-        if not learning:
-            raw = (
-                w0 * rows[i0, 0] + w1 * rows[i1, 0] + w2 * rows[i2, 0] + w3 * rows[i3, 0]
-                + w4 * rows[i4, 0] + w5 * rows[i5, 0] + w6 * rows[i6, 0] + w7 * rows[i7, 0]
-            )  # fmt: skip
-            if raw < np.float32(-10.0):
-                t += stride
-                continue
-        # One sum of eight products a channel: the form that becomes vector instructions.
-        for c in range(num_channels):
-            feature[c] = (
-                w0 * rows[i0, c] + w1 * rows[i1, c] + w2 * rows[i2, c] + w3 * rows[i3, c]
-                + w4 * rows[i4, c] + w5 * rows[i5, c] + w6 * rows[i6, c] + w7 * rows[i7, c]
-            )  # fmt: skip
-        raw = feature[0]
-        e = exponential(-abs(raw))
-        density = density_scale * (max(raw, ZERO) + np.log(ONE + e))
-        opacity = ONE - exponential(-density * length)
-        if not learning and opacity < INVISIBLE:
-            t += stride
-            continue
-        r, g, b = ZERO, ZERO, ZERO
-        for k in range(num_basis):
-            r += feature[1 + 3 * k] * basis[k]
-            g += feature[2 + 3 * k] * basis[k]
-            b += feature[3 + 3 * k] * basis[k]
-        r, g, b = _sigmoid(r), _sigmoid(g), _sigmoid(b)
-        weight = transmittance * opacity
-        red += weight * r
-        green += weight * g
-        blue += weight * b
-        depth += weight * t
-        if learning:
-            ids[count, 0], ids[count, 1], ids[count, 2], ids[count, 3] = i0, i1, i2, i3
-            ids[count, 4], ids[count, 5], ids[count, 6], ids[count, 7] = i4, i5, i6, i7
-            weights[count, 0], weights[count, 1] = w0, w1
-            weights[count, 2], weights[count, 3] = w2, w3
-            weights[count, 4], weights[count, 5] = w4, w5
-            weights[count, 6], weights[count, 7] = w6, w7
-            samples[count, 0] = opacity
-            samples[count, 1] = length * density_scale * (ONE if raw >= ZERO else e) / (ONE + e)
-            samples[count, 2], samples[count, 3], samples[count, 4] = r, g, b
-        transmittance *= ONE - opacity
+        ids[count, 4], ids[count, 5] = np.uint32(index[base]), np.uint32(index[base + one])
+        for corner in range(8):
+            prefetch_row(rows, ids[count, corner])
+            prefetch_row(gradient, ids[count, corner])
+        fx, fy, fz = x - np.float32(ix), y - np.float32(iy), z - np.float32(iz)
+        gx, gy, gz = ONE - fx, ONE - fy, ONE - fz
+        a, b, c, d = gx * gy, gx * fy, fx * gy, fx * fy
+        weights[count, 0], weights[count, 1] = a * gz, a * fz
+        weights[count, 2], weights[count, 3] = b * gz, b * fz
+        weights[count, 4], weights[count, 5] = c * gz, c * fz
+        weights[count, 6], weights[count, 7] = d * gz, d * fz
+        ts[count] = t
         count += one
         t += stride
-        if transmittance < NEGLIGIBLE:
+    return count, t
+
+
+@jit
+def _trace(
+    origin,
+    direction,
+    jitter,
+    space,
+    index,
+    skip,
+    rows,
+    gradient,
+    basis,
+    learning,
+    ids,
+    weights,
+    ts,
+    samples,
+    out,
+):
+    """Marches and composites one ray front to back. Returns the number of samples kept.
+
+    `samples` gets (opacity, slope of the optical depth, r, g, b) of each, `ids` and `weights` their
+    eight corners, `out` r, g, b, transmittance and the sum of weight · t.
+    """
+    length, density_scale = space[8], space[11]
+    num_basis = np.uint32(len(basis))
+    feature = np.empty(32, np.float32)
+    t, t_end = space[10], ENDLESS
+    if space[9] == ZERO:
+        for axis in range(3):
+            start = (origin[axis] - space[axis]) * space[3]
+            slope = direction[axis] * space[3]
+            if abs(slope) > np.float32(1e-12):
+                a = (-space[4 + axis] - start) / slope
+                b = (space[4 + axis] - start) / slope
+                t, t_end = max(t, min(a, b)), min(t_end, max(a, b))
+            elif abs(start) > space[4 + axis]:
+                t_end = np.float32(-1.0)
+    t += jitter * length / space[3]
+    transmittance, red, green, blue, depth = ONE, ZERO, ZERO, ZERO, ZERO
+    kept = np.uint32(0)
+    while t < t_end and transmittance >= NEGLIGIBLE:
+        room = min(np.uint32(LOOK_AHEAD), np.uint32(len(ids)) - kept)
+        if room == 0:
             break
+        first = kept
+        found, t = _march(
+            origin, direction, t, t_end, space, index, skip, rows, gradient, room,
+            ids[first:], weights[first:], ts,
+        )  # fmt: skip
+        for sample in range(first, first + found):
+            i0, i1, i2, i3 = ids[sample, 0], ids[sample, 1], ids[sample, 2], ids[sample, 3]
+            i4, i5, i6, i7 = ids[sample, 4], ids[sample, 5], ids[sample, 6], ids[sample, 7]
+            w0, w1, w2 = weights[sample, 0], weights[sample, 1], weights[sample, 2]
+            w3, w4, w5 = weights[sample, 3], weights[sample, 4], weights[sample, 5]
+            w6, w7 = weights[sample, 6], weights[sample, 7]
+            if not learning:
+                raw = (
+                    w0 * rows[i0, 0] + w1 * rows[i1, 0] + w2 * rows[i2, 0] + w3 * rows[i3, 0]
+                    + w4 * rows[i4, 0] + w5 * rows[i5, 0] + w6 * rows[i6, 0] + w7 * rows[i7, 0]
+                )  # fmt: skip
+                if raw < INVISIBLE:
+                    continue
+            blend_rows(rows, ids, weights, np.uint32(sample), feature)
+            raw = feature[0]
+            e = exponential(-abs(raw))
+            density = density_scale * (max(raw, ZERO) + np.log(ONE + e))
+            opacity = ONE - exponential(-density * length)
+            r, g, b = ZERO, ZERO, ZERO
+            for k in range(num_basis):
+                r += feature[1 + 3 * k] * basis[k]
+                g += feature[2 + 3 * k] * basis[k]
+                b += feature[3 + 3 * k] * basis[k]
+            r, g, b = _sigmoid(r), _sigmoid(g), _sigmoid(b)
+            weight = transmittance * opacity
+            red += weight * r
+            green += weight * g
+            blue += weight * b
+            depth += weight * ts[sample - first]
+            transmittance *= ONE - opacity
+            if learning:
+                samples[sample, 0] = opacity
+                samples[sample, 1] = (
+                    length * density_scale * (ONE if raw >= ZERO else e) / (ONE + e)
+                )
+                samples[sample, 2], samples[sample, 3], samples[sample, 4] = r, g, b
+                kept += np.uint32(1)
+            if transmittance < NEGLIGIBLE:
+                break
     out[0], out[1], out[2], out[3], out[4] = red, green, blue, transmittance, depth
-    return count
+    return kept
 
 
 @jit
 def render(first, last, origins, directions, space, index, skip, rows, num_basis, out):
     """Fills `out` (rays, 5) for a span of rays: premultiplied color, transmittance, depth sum."""
     basis = np.empty(num_basis, np.float32)
-    ids = np.empty((1, 8), np.uint32)
-    weights, samples = np.empty((1, 8), np.float32), np.empty((1, 5), np.float32)
+    ids, ts = np.empty((LOOK_AHEAD, 8), np.uint32), np.empty(LOOK_AHEAD, np.float32)
+    weights, samples = np.empty((LOOK_AHEAD, 8), np.float32), np.empty((1, 5), np.float32)
     for ray in range(first, last):
         d = directions[ray]
         harmonics(d[0], d[1], d[2], num_basis, basis)
         _trace(
-            origins[ray], d, np.float32(0.5), space, index, skip, rows, basis, False,
-            ids, weights, samples, out[ray],
+            origins[ray], d, np.float32(0.5), space, index, skip, rows, rows, basis, False,
+            ids, weights, ts, samples, out[ray],
         )  # fmt: skip
 
 
@@ -249,7 +269,7 @@ def learn(
     sum of the squared errors and the number of samples.
     """
     basis = np.empty(num_basis, np.float32)
-    ids = np.empty((MAX_SAMPLES, 8), np.uint32)
+    ids, ts = np.empty((MAX_SAMPLES, 8), np.uint32), np.empty(LOOK_AHEAD, np.float32)
     weights, samples = (
         np.empty((MAX_SAMPLES, 8), np.float32),
         np.empty((MAX_SAMPLES, 5), np.float32),
@@ -260,8 +280,8 @@ def learn(
         d = directions[ray]
         harmonics(d[0], d[1], d[2], num_basis, basis)
         count = _trace(
-            origins[ray], d, jitters[ray], space, index, skip, rows, basis, True,
-            ids, weights, samples, out,
+            origins[ray], d, jitters[ray], space, index, skip, rows, gradient, basis, True,
+            ids, weights, ts, samples, out,
         )  # fmt: skip
         num_samples += count
         alpha, escaped = rgba[ray, 3], out[3]
@@ -308,7 +328,6 @@ def _spread(
     With C the ray's color, T the transmittance behind a sample and S what is seen behind it (its
     background included), dC / d(optical depth) = T · color − S.
     """
-    num_channels = gradient.shape[1]
     num_basis = len(basis)
     behind0 = k0 * out[0] + out[3] * b0
     behind1 = k1 * out[1] + out[3] * b1
@@ -337,5 +356,4 @@ def _spread(
         for corner in range(8):
             row, share = ids[i, corner], weights[i, corner]
             touched[row] = 1
-            for c in range(num_channels):
-                gradient[row, c] += share * slope[c]
+            add_to_row(gradient, row, share, slope)

@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Measures quality against training time, and writes docs/BENCHMARKS.md.
+
+    python scripts/benchmark.py                     every row; half an hour on a quiet machine
+    python scripts/benchmark.py --only lego_100     rows whose name begins so; the others are kept
+
+Each row is a training of its own, in a process of its own, with its seconds as the budget: from
+pictures in memory to the trained field, without compiling kernels (cached between runs). PSNR is
+the mean over the views of the test split, which is never trained on; memory is the peak of the
+whole process.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "scripts")]
+
+import environment  # noqa: E402
+
+FIGURES = REPOSITORY / "docs" / "figures"
+PAGE = REPOSITORY / "docs" / "BENCHMARKS.md"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A capture at a width, trained for some seconds, and the PSNR to reach."""
+
+    name: str
+    capture: str
+    width: int
+    seconds: float
+    goal: float
+
+
+ROWS = (
+    Row("lego_100_2s", "lego_400", 100, 2, 28.0),
+    Row("lego_100_15s", "lego_400", 100, 15, 30.5),
+    Row("lego_200_15s", "lego_400", 200, 15, 30.0),
+    Row("lego_200_60s", "lego_400", 200, 60, 31.5),
+    Row("lego_200_240s", "lego_400", 200, 240, 33.0),
+    Row("lego_400_60s", "lego_400", 400, 60, 29.5),
+    Row("lego_400_300s", "lego_400", 400, 300, 31.5),
+    Row("fox_135_120s", "fox", 135, 120, 24.0),
+    Row("bonsai_200_180s", "bonsai", 200, 180, 24.0),
+)
+
+
+def main() -> int:
+    """Returns the exit status: 0 done, 1 a row failed, 2 misused."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="rows whose name begins so")
+    parser.add_argument("--device", default="cpu", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--method", default="auto", help="train every row with this method")
+    parser.add_argument("--data", type=Path, default=_data_folder(), help="folder of the captures")
+    parser.add_argument("--row", default="", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.row:
+        print(json.dumps(_measure(arguments)))
+        return 0
+    if not arguments.data.is_dir():
+        print(f"No captures at {arguments.data}. Name their folder with --data.")
+        return 2
+    status = 0
+    for row in ROWS:
+        if not row.name.startswith(arguments.only):
+            continue
+        measured = _in_own_process(row, arguments)
+        if measured is None:
+            status = 1
+            continue
+        print(_line(measured), flush=True)
+        if arguments.method == "auto":
+            _keep(measured, arguments.device)
+    return status
+
+
+def _data_folder() -> Path:
+    chosen = os.environ.get("NEURAL_FIELDS_TEST_DATA")
+    return Path(chosen) if chosen else REPOSITORY.parent / "shared" / "data"
+
+
+def _in_own_process(row: Row, arguments: argparse.Namespace) -> dict | None:
+    command = [sys.executable, __file__, "--row", row.name, "--device", arguments.device]
+    command += ["--method", arguments.method, "--data", str(arguments.data)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    if finished.returncode:
+        reason = (finished.stderr.strip().splitlines() or ["no message"])[-1]
+        print(f"{row.name}: failed: {reason}", flush=True)
+        return None
+    return json.loads(finished.stdout.splitlines()[-1])
+
+
+def _measure(arguments: argparse.Namespace) -> dict:
+    import torch
+
+    import neural_backend as nf
+
+    row = next(row for row in ROWS if row.name == arguments.row)
+    with tempfile.TemporaryDirectory() as folder:
+        trained = nf.train(
+            arguments.data / row.capture,
+            Path(folder) / "run",
+            image_width=row.width,
+            seconds=row.seconds,
+            device=arguments.device,
+            method=arguments.method,
+        )
+        result = nf.evaluate(trained.run, images=False, device=arguments.device)
+        metrics = json.loads((Path(result.output) / "metrics.json").read_text())
+    seconds = sorted(view["seconds"] for view in metrics["views"])
+    machine = _machine()
+    if arguments.device == "cuda":
+        machine = f"{torch.cuda.get_device_name()}, {machine}"
+    return {
+        **asdict(row),
+        "method": trained.method,
+        "psnr": round(result.psnr, 2),
+        "ssim": round(result.ssim, 4),
+        "steps": trained.steps,
+        "trained_s": round(trained.seconds, 1),
+        "view_s": seconds[len(seconds) // 2],
+        "peak_gb": round(_peak_bytes() / 1e9, 2),
+        "machine": machine,
+        "date": date.today().isoformat(),
+    }
+
+
+def _peak_bytes() -> int:
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _machine() -> str:
+    name = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        models = [
+            line.split(":")[1].strip()
+            for line in information.read_text().splitlines()
+            if line.startswith("model name")
+        ]
+        name = models[0] if models else name
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def _keep(measured: dict, device: str) -> None:
+    """Replaces this row of the stored figures, and writes the page anew."""
+    from neural_backend.jobs.run_folder import write_json, write_text
+
+    FIGURES.mkdir(parents=True, exist_ok=True)
+    path = FIGURES / f"benchmarks_{device}.json"
+    figures = json.loads(path.read_text()) if path.is_file() else {}
+    figures[measured["name"]] = measured
+    write_json(path, {row.name: figures[row.name] for row in ROWS if row.name in figures})
+    write_text(PAGE, _page())
+
+
+def _page() -> str:
+    parts = [
+        "# Benchmarks",
+        "",
+        "Written by `python scripts/benchmark.py`; nothing here is typed by hand. PSNR and SSIM are means",
+        "over the views of the test split (for photos every eighth view), which is never trained on. Training",
+        "seconds count from pictures in memory and leave out compiling the kernels, which happens once and",
+        "is kept on disk. Memory is the peak of the whole process.",
+    ]
+    for path in sorted(FIGURES.glob("benchmarks_*.json")):
+        rows = list(json.loads(path.read_text()).values())
+        device = path.stem.removeprefix("benchmarks_")
+        parts += [
+            "",
+            f"## Neural Fields on {device.upper()}",
+            "",
+            f"Measured on {rows[-1]['date']}: {rows[-1]['machine']}.",
+            "",
+            "| capture | width | method | training | PSNR | to reach | SSIM | a view | memory |",
+            "|---|---|---|---|---|---|---|---|---|",
+        ]
+        parts += [
+            f"| {row['capture']} | {row['width']} | {row['method']} | {row['trained_s']:g} s "
+            f"| **{row['psnr']:.2f} dB** | {row['goal']:g} dB | {row['ssim']:.3f} "
+            f"| {row['view_s']:.3f} s | {row['peak_gb']:.2f} GB |"
+            for row in rows
+        ]
+    ablation = FIGURES / "nerf_ablation.json"
+    if ablation.is_file():
+        parts += _ablation(json.loads(ablation.read_text()))
+    return "\n".join(parts) + "\n"
+
+
+def _ablation(report: dict) -> list[str]:
+    lines = [
+        "",
+        "## The parts of NeRF",
+        "",
+        "Written by `python scripts/nerf_ablation.py`: what is left of NeRF's quality without each of its",
+        f"parts, at equal steps. Scene: {report['scene']}.",
+        "",
+        "| variant | PSNR | SSIM | in the paper |",
+        "|---|---|---|---|",
+    ]
+    for row in report["rows"]:
+        paper = f"{row['paper_psnr']:.2f} dB" if row["paper_psnr"] else "–"
+        lines.append(f"| {row['variant']} | {row['psnr']:.2f} dB | {row['ssim']:.3f} | {paper} |")
+    return lines
+
+
+def _line(measured: dict) -> str:
+    verdict = "reached" if measured["psnr"] >= measured["goal"] else "MISSED"
+    return (
+        f"{time.strftime('%H:%M:%S')} {measured['name']}: {measured['psnr']:.2f} dB "
+        f"({verdict} {measured['goal']:g}) by {measured['method']} in {measured['trained_s']:g} s, "
+        f"{measured['steps']} steps, a view {measured['view_s']:.3f} s, {measured['peak_gb']:.2f} GB"
+    )
+
+
+if __name__ == "__main__":
+    environment.enter()
+    sys.exit(main())
