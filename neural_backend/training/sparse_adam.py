@@ -8,6 +8,9 @@ from torch import Tensor
 
 from ..kernels.threads import for_each
 
+LANES = 16
+"""Rows of a multiple of this many channels are updated by the CPU kernel, others by torch."""
+
 _VECTOR = 16
 """Channels that the CPU kernel takes at a time."""
 
