@@ -38,7 +38,7 @@ def table_gradient(
     offsets: Sequence[int],
 ) -> Floats:
     """What `encode_points` hands back to its table. One thread owns a level: nothing races."""
-    rows = np.ascontiguousarray(points)
+    columns = np.ascontiguousarray(points.T)
     levels, starts = np.array(resolutions, np.int64), np.array(offsets, np.int64)
     by_level = np.ascontiguousarray(
         gradient.reshape(len(points), len(levels), shape[1]).transpose(1, 0, 2)
@@ -46,7 +46,7 @@ def table_gradient(
     total = np.zeros(tuple(shape), np.float32)
 
     def work(level: int) -> None:
-        add_gradient(rows, by_level[level], total, levels, starts, level, len(rows))
+        add_gradient(columns, by_level[level], total, levels, starts, level, 0, len(points))
 
     for_each(work, len(levels))
     return total

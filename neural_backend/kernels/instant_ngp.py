@@ -106,7 +106,7 @@ class FusedField:
         self.networks = sizes.cut(self.weights)
         self.table_gradient = np.zeros_like(self.hashed.table)
         self.weight_gradients = np.zeros((TASKS, len(self.weights)), np.float32)
-        self.points = np.zeros((0, 3), np.float32)
+        self.points = np.zeros((3, 0), np.float32)
         self.d_features = np.zeros((len(layout.resolutions), 0, table.shape[1]), np.float32)
         self._free: list[Workspace] = []
 
@@ -216,9 +216,9 @@ class FusedField:
         for_each(update, num_levels + 1)
 
     def _make_room(self, samples: int) -> None:
-        if samples > len(self.points):
+        if samples > self.points.shape[1]:
             levels, _, per_level = self.d_features.shape
-            self.points = np.zeros((samples, 3), np.float32)
+            self.points = np.zeros((3, samples), np.float32)
             self.d_features = np.zeros((levels, samples, per_level), np.float32)
 
     def _spread(

@@ -25,6 +25,7 @@ MAX_RAYS = 256
 RAY_ROW = MAX_RAYS + SPAN
 HARMONICS = 16
 MAX_SEGMENTS = 1024
+BLOCK = 64
 GEOMETRY = 16
 LARGEST_EXPONENT = 11.0
 
@@ -100,6 +101,7 @@ class Workspace(NamedTuple):
     lengths: NDArray[np.float32]
     spread: NDArray[np.float32]
     density: NDArray[np.float32]
+    weights: NDArray[np.float64]
     rays: NDArray[np.int64]
     features: NDArray[np.float32]
     hidden: NDArray[np.float32]
@@ -130,6 +132,7 @@ def make_workspace(num_features: int, width: int) -> Workspace:
         lengths=room(TILE),
         spread=room(TILE),
         density=room(TILE),
+        weights=np.zeros(TILE),
         rays=np.zeros(TILE, np.int64),
         features=room(num_features, ROW),
         hidden=room(width, ROW),
@@ -326,6 +329,7 @@ def _composite_ray(batch, loss, work, row, ray, d_gains):
     for s in range(first, last):
         left = behind * math.exp(-work.density[s] * work.lengths[s])
         weight = behind - left
+        work.weights[s] = weight
         red += weight * rgb[0, s]
         green += weight * rgb[1, s]
         blue += weight * rgb[2, s]
@@ -352,16 +356,16 @@ def _composite_ray(batch, loss, work, row, ray, d_gains):
     )
     behind = 1.0
     for s in range(first, last):
-        depth = work.density[s] * work.lengths[s]
-        left = behind * math.exp(-depth)
-        weight = behind - left
+        weight = work.weights[s]
         shown = slope_red * rgb[0, s] + slope_green * rgb[1, s] + slope_blue * rgb[2, s]
         rest -= weight * shown
-        behind = left
+        behind -= weight
         near = min(1.0, (work.t_mids[s] * loss.inverse_near) ** 2)
-        work.d_rgb[0, s] = near * slope_red * weight * rgb[0, s] * (1 - rgb[0, s])
-        work.d_rgb[1, s] = near * slope_green * weight * rgb[1, s] * (1 - rgb[1, s])
-        work.d_rgb[2, s] = near * slope_blue * weight * rgb[2, s] * (1 - rgb[2, s])
+        weight *= near
+        work.d_rgb[0, s] = slope_red * weight * rgb[0, s] * (1 - rgb[0, s])
+        work.d_rgb[1, s] = slope_green * weight * rgb[1, s] * (1 - rgb[1, s])
+        work.d_rgb[2, s] = slope_blue * weight * rgb[2, s] * (1 - rgb[2, s])
+        depth = work.density[s] * work.lengths[s]
         work.density[s] = near * depth * (behind * shown - rest)
     squares = error_red**2 + error_green**2 + error_blue**2
     return squares, loss_red + loss_green + loss_blue
@@ -450,9 +454,9 @@ def train_tile(
                 d_features[level, place + s, feature] = work.d_features[
                     level * per_level + feature, s
                 ]
-    for s in range(count):
-        for axis in range(3):
-            points[place + s, axis] = work.points[axis, s]
+    for axis in range(3):
+        for s in range(count):
+            points[axis, place + s] = work.points[axis, s]
     return count, squares, total
 
 
@@ -518,12 +522,13 @@ def update_level(
     for tile in range(tiles.shape[0]):
         place, count = tiles[tile, 2], used[tile]
         add_gradient(
-            points[place : place + count],
-            d_features[level, place : place + count],
+            points,
+            d_features[level],
             table_gradient,
             hashed.resolutions,
             hashed.offsets,
             level,
+            place,
             count,
         )
     adam_rows(
@@ -540,24 +545,31 @@ def update_level(
 
 @jit
 def adam_rows(values, gradient, first_moment, second_moment, first, last, adam, rate):
-    """Adam on rows first … last - 1 but those of zero gradient; zeroes the gradient."""
+    """Adam on rows first … last - 1 where the gradient is not zero; zeroes the gradient."""
     keep_first, keep_second = np.float32(adam.beta1), np.float32(adam.beta2)
     one, tiny = np.float32(1), np.float32(adam.epsilon)
     root = math.sqrt(1 - adam.beta2**adam.step)
     size = np.float32(rate * root / (1 - adam.beta1**adam.step))
-    for row in range(first, last):
-        some = False
-        for column in range(values.shape[1]):
-            some |= gradient[row, column] != 0
-        if not some:
+    columns = values.shape[1]
+    flat, slopes = values.reshape(-1), gradient.reshape(-1)
+    means, squares = first_moment.reshape(-1), second_moment.reshape(-1)
+    for start in range(first * columns, last * columns, BLOCK):
+        end = min(start + BLOCK, last * columns)
+        some = np.float32(0)
+        for place in range(start, end):
+            some += abs(slopes[place])
+        if some == 0:
             continue
-        for column in range(values.shape[1]):
-            slope = gradient[row, column]
-            gradient[row, column] = 0
-            mean = keep_first * first_moment[row, column] + (one - keep_first) * slope
-            square = keep_second * second_moment[row, column] + (one - keep_second) * slope * slope
-            first_moment[row, column], second_moment[row, column] = mean, square
-            values[row, column] -= size * mean / (np.float32(math.sqrt(square)) + tiny)
+        for place in range(start, end):
+            slope = slopes[place]
+            mean = keep_first * means[place] + (one - keep_first) * slope
+            square = keep_second * squares[place] + (one - keep_second) * slope * slope
+            step = size * mean / (np.float32(math.sqrt(square)) + tiny)
+            learns = slope != 0
+            means[place] = mean if learns else means[place]
+            squares[place] = square if learns else squares[place]
+            flat[place] -= step if learns else np.float32(0)
+            slopes[place] = 0
 
 
 @jit

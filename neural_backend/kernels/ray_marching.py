@@ -22,14 +22,17 @@ class Guide(NamedTuple):
     """What is known of the density, cell by cell, and how rays are sampled by it.
 
     `density` is flat, zero in empty cells; a tensor here, an array for the CPU kernels. Rays look
-    at it in steps of max(`shortest`, `cone` · t), all but exactly. `explore` is the chance that a
-    step gets even if nothing is seen there; a ray ends where less than `opaque` of it is left.
+    at it in steps of max(`shortest`, `cone` · t), all but exactly. However dense a step looks, its
+    optical depth counts as at most `most_depth`: a ray may pass a cell's corner that is empty.
+    `explore` is the chance that a step gets even if nothing is seen there; a ray ends where less
+    than `opaque` of it is left.
     """
 
     density: Any
     resolution: int
     shortest: float
     cone: float
+    most_depth: float
     explore: float
     opaque: float
     samples: int
@@ -102,7 +105,7 @@ def spread_samples(
     cells = cell_indices(points, guide.resolution, guide.density.shape[0] // guide.resolution**3)
     density = guide.density[cells.clamp(min=0)].to(origins.dtype)
     used = (middles < fars[:, None]) & (cells >= 0) & (density > 0)
-    optical_depth = density * lengths * used
+    optical_depth = (density * lengths).clamp(max=guide.most_depth) * used
     behind = torch.exp(-optical_depth.cumsum(dim=-1))
     before = torch.cat([torch.ones_like(behind[:, :1]), behind[:, :-1]], dim=-1)
     used = used & (before >= guide.opaque)

@@ -71,13 +71,17 @@ def spread_samples(
     levels = guide.shape[0] // (resolution * resolution * resolution)
     x0, y0, z0 = float(origin[0]), float(origin[1]), float(origin[2])
     dx, dy, dz = float(direction[0]), float(direction[1]), float(direction[2])
-    at = step_at(near, shortest, cone) + jitter
-    end = distance_at(at, shortest, cone)
+    end = distance_at(step_at(near, shortest, cone) + jitter, shortest, cone)
+    bend = shortest / cone if cone > 0 else math.inf
     behind, total, covered, count = 1.0, 0.0, 0.0, 0
     while count < segments.shape[1]:
         begin = end
-        at += 1
-        end = distance_at(at, shortest, cone)
+        if begin >= bend:
+            end = begin * (1 + cone)
+        elif begin + shortest <= bend:
+            end = begin + shortest
+        else:
+            end = distance_at(step_at(begin, shortest, cone) + 1, shortest, cone)
         t = 0.5 * (begin + end)
         if t >= far:
             break
@@ -91,7 +95,7 @@ def spread_samples(
         if density <= 0:
             continue
         length = end - begin
-        left = behind * math.exp(-density * length)
+        left = behind * math.exp(-min(density * length, settings.most_depth))
         total += behind - left + settings.explore
         covered += length
         segments[0, count], segments[1, count], segments[2, count] = begin, covered, total

@@ -74,9 +74,11 @@ class InstantNGPConfig:
     occupancy_every: int = 16
     occupancy_visits: int = 2**17
     occupancy_threshold: float = 0.03
-    occupancy_keep: float = 0.5
+    occupancy_keep: float = 0.8
+    occupancy_decay: float = 0.9
     guide_step: float = 1.0
     guide_cone: float = 1 / 48
+    guide_depth: float = 1.0
     explore: float = 0.01
     explore_rendered: float = 0.003
     nearest: float = 0.05
@@ -138,6 +140,7 @@ class InstantNGP:
             config.cascades if unbounded else 1,
             self.device,
             config.occupancy_keep,
+            config.occupancy_decay,
         )
         self._log_gains = torch.zeros(num_views, 3, device=self.device)
         self._moments = {
@@ -310,6 +313,7 @@ class InstantNGP:
             resolution=self.config.occupancy_resolution,
             shortest=cell * self.config.guide_step,
             cone=self.config.guide_cone if self.unbounded else 0.0,
+            most_depth=self.config.guide_depth,
             explore=explore,
             opaque=1e-3,
             samples=samples,

@@ -80,11 +80,8 @@ class AutogradField:
         table_slope, weight_slope, d_gains = torch.autograd.grad(total, (*learned, log_gains))
         table, weights_ = (parameter.detach() for parameter in learned)
         first, second, weights_first, weights_second = self.moments
-        _adam_rows(table, table_slope, first, second, adam, adam.table_rate)
-        rows = [
-            part.view(-1, 4) for part in (weights_, weight_slope, weights_first, weights_second)
-        ]
-        _adam_rows(*rows, adam, adam.weight_rate)
+        _adam(table, table_slope, first, second, adam, adam.table_rate)
+        _adam(weights_, weight_slope, weights_first, weights_second, adam, adam.weight_rate)
         used = (escaped.new_tensor(0) + guide.samples * len(rays.origins)).long()
         return StepResult(squares.detach().sum(), total.detach(), used, d_gains)
 
@@ -121,11 +118,11 @@ def _fade(values: Tensor, share: Tensor) -> Tensor:
     return values * share + (values * (1 - share)).detach()
 
 
-def _adam_rows(
+def _adam(
     values: Tensor, slope: Tensor, first: Tensor, second: Tensor, adam: AdamSettings, rate: float
 ) -> None:
-    """One step of Adam, leaving out rows whose slope is zero."""
-    some = (slope != 0).any(dim=-1, keepdim=True)
+    """One step of Adam, leaving out values whose slope is zero."""
+    some = slope != 0
     torch.where(some, torch.lerp(slope, first, adam.beta1), first, out=first)
     torch.where(some, torch.lerp(slope * slope, second, adam.beta2), second, out=second)
     size = rate * (1 - adam.beta2**adam.step) ** 0.5 / (1 - adam.beta1**adam.step)

@@ -30,14 +30,21 @@ class OccupancyGrid:
     """
 
     def __init__(
-        self, resolution: int, cascades: int, device: torch.device, keep: float = 0.5
+        self,
+        resolution: int,
+        cascades: int,
+        device: torch.device,
+        keep: float = 0.5,
+        decay: float = 0.9,
     ) -> None:
         if resolution % 4:
             raise ValueError(f"resolution must be a multiple of 4, got {resolution}")
-        self.resolution, self.cascades, self.keep = resolution, cascades, keep
+        self.resolution, self.cascades = resolution, cascades
+        self.keep, self.decay = keep, decay
         cells = cascades * resolution**3
         self.allowed = torch.ones(cells, dtype=torch.bool, device=device)
         self.values = torch.full((cells,), _UNKNOWN, device=device)
+        self.peaks = torch.full((cells,), _UNKNOWN, device=device)
         self.guide = torch.full((cells,), _FOG, device=device)
         self.position = 0
         self._list_cells()
@@ -50,7 +57,6 @@ class OccupancyGrid:
             index = cells // self.resolution**axis % self.resolution
             inner &= (index >= self.resolution // 4) & (index < self.resolution * 3 // 4)
         self._used = cells[~inner & self.allowed]
-        self._widths = self.widths(self._used)
 
     def points(
         self, cells: Int[Tensor, " cells"], offsets: Float[Tensor, "cells 3"]
@@ -73,7 +79,7 @@ class OccupancyGrid:
         visits: int,
         threshold: float,
     ) -> None:
-        """Visits the next `visits` cells, each at a random point, and renews the guide.
+        """Visits the next `visits` cells, each at a random point.
 
         A cell is occupied if its optical depth exceeds `threshold` or, as long as nearly all of
         space is thinner than that, the mean.
@@ -87,18 +93,12 @@ class OccupancyGrid:
         cells = self._used[order % num_used]
         offsets = torch.rand(count, 3, generator=generator).to(cells.device)
         seen = density_fn(self.points(cells, offsets))
-        old = self.values[cells]
-        self.values[cells] = torch.where(old < 0, seen, torch.lerp(seen, old, self.keep))
-        self.renew_guide(threshold)
-
-    def renew_guide(self, threshold: float) -> None:
-        """Tells occupied from empty cells by their optical depth."""
-        values = self.values[self._used]
-        depths = values * self._widths
-        known = values >= 0
-        mean = torch.where(known, depths, 0).sum() / known.sum().clamp(min=1)
-        occupied = depths > mean.clamp(max=threshold)
-        self.guide[self._used] = torch.where(known, values * occupied, _FOG)
+        peaks, old = self.peaks[cells], self.values[cells]
+        peaks = torch.maximum(peaks * self.decay, seen)
+        values = torch.where(old < 0, seen, torch.lerp(seen, old, self.keep))
+        depths = peaks * self.widths(cells)
+        self.peaks[cells], self.values[cells] = peaks, values
+        self.guide[cells] = values * (depths > depths.mean().clamp(max=threshold))
 
     def forbid(self, empty: Bool[Tensor, " cells"]) -> None:
         """Declares cells empty for good."""
@@ -115,6 +115,7 @@ class OccupancyGrid:
         """Everything that a resumed training needs."""
         return {
             "values": self.values.clone(),
+            "peaks": self.peaks.clone(),
             "guide": self.guide.clone(),
             "allowed": self.allowed.clone(),
             "position": torch.tensor(self.position),
@@ -124,6 +125,7 @@ class OccupancyGrid:
         """Takes back what `state` returned."""
         device = self.values.device
         self.values = state["values"].to(device).clone()
+        self.peaks = state["peaks"].to(device).clone()
         self.guide = state["guide"].to(device).clone()
         self.allowed = state["allowed"].to(device).clone()
         self.position = int(state["position"])
