@@ -106,10 +106,25 @@ def presets_of(method: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def automatic_methods() -> str:
+    """Which method `auto` stands for."""
+    import torch
+
+    from neural_backend.methods.registry import resolve_method
+
+    kinds = {"objects on alpha": False, "photos with surroundings": True}
+    lines = ["| `auto` takes for | " + " | ".join(kinds) + " |", "|---|---|---|"]
+    for name, kind in (("a CPU", "cpu"), ("CUDA", "cuda")):
+        chosen = [resolve_method("auto", torch.device(kind), kinds[each]) for each in kinds]
+        lines.append(f"| {name} | " + " | ".join(f"`{each}`" for each in chosen) + " |")
+    return "\n".join(lines) + "\n"
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "jobs": lambda: messages_of("JOBS"),
     "commands": lambda: messages_of("COMMANDS"),
     "events": lambda: messages_of("EVENTS"),
+    "auto": automatic_methods,
     "nerf": lambda: method_section(
         "nerf",
         "neural_backend.methods.nerf:NeRFConfig",

@@ -103,6 +103,8 @@ def call(operator: Callable[..., set[str]], **properties: Any) -> None:
     try:
         result = operator(**properties)
     except RuntimeError as error:
+        if "KeyboardInterrupt" in str(error):  # Ctrl+C inside an operator comes back as its text
+            raise KeyboardInterrupt from error
         raise DemoError(str(error).removeprefix("Error: ").strip()) from error
     if result != {"FINISHED"}:
         raise DemoError(f"{operator.idname_py()} ended with {result}.")

@@ -38,8 +38,8 @@ def test_the_python_interface_works_as_it_is_shown(tmp_path: Path) -> None:
     """In under ten lines; with less time and smaller grids, so that it ends soon."""
     program = blocks("In Python")
     assert len([line for line in program.splitlines() if line.strip()]) < 10
-    quick = program.replace("seconds=60", "seconds=2").replace("resolution=256", "resolution=48")
-    assert quick.count("seconds=2") == quick.count("resolution=48") == 1
+    quick = program.replace("seconds=60", "steps=40").replace("resolution=256", "resolution=48")
+    assert quick.count("steps=40") == quick.count("resolution=48") == 1
     write_tiny_capture(tmp_path / "captures" / "lego", num_views=16, size=32)
     done = subprocess.run(
         [sys.executable, "-c", quick],
