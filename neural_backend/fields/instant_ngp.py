@@ -14,7 +14,7 @@ from ..geometry.boxes import inside_box
 from ..geometry.contraction import contract
 from ..kernels.hash_grid import HashGridLayout
 from ..kernels.instant_ngp import NetworkSizes
-from ..kernels.instant_ngp_numba import LARGEST_EXPONENT
+from ..kernels.instant_ngp_types import LARGEST_EXPONENT
 
 
 class InstantNGPField(nn.Module):

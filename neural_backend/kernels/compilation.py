@@ -103,7 +103,7 @@ def _is_ready(kernel: Dispatcher) -> bool:
 
 
 def _fingerprint(function: Callable) -> str:
-    """Names the sources that the function's machine code is made of.
+    """Names what the function's machine code is made of: sources, and constants that it uses.
 
     Numba itself looks at the function's own file only: an edited callee in another file would go
     unnoticed.
@@ -111,7 +111,14 @@ def _fingerprint(function: Callable) -> str:
     digest = hashlib.sha256(numba.__version__.encode())
     functions: set[Callable] = set()
     _collect_callees(function, functions)
-    for source in sorted({function.__code__.co_filename for function in functions}):
+    constants = set()
+    for used in functions:
+        for name in used.__code__.co_names:
+            value = used.__globals__.get(name)
+            if isinstance(value, (int, float, str, tuple)):
+                constants.add(f"{name}={value!r}")
+    digest.update("\n".join(sorted(constants)).encode())
+    for source in sorted({used.__code__.co_filename for used in functions}):
         digest.update(_contents(source))
     return digest.hexdigest()[:16]
 

@@ -11,23 +11,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from . import instant_ngp_numba as kernels
+from . import instant_ngp_training_numba as training
 from .hash_grid import HashGridLayout
-from .instant_ngp_numba import (
+from .instant_ngp_numba import Workspace
+from .instant_ngp_types import (
+    GEOMETRY,
+    HARMONICS,
     AdamSettings,
     HashTable,
     LossSettings,
     Networks,
     RayTargets,
-    Workspace,
 )
 from .ray_marching import Guide
 from .threads import for_each, spans
 
 TASKS = 32
 """Pieces of a step, each with sums of its own: more than threads, but few enough to add up."""
-
-GEOMETRY = kernels.GEOMETRY
-HARMONICS = kernels.HARMONICS
 
 Floats = NDArray[np.float32]
 
@@ -160,7 +160,7 @@ class FusedField:
 
         def learn(task: int) -> None:
             work = self._borrow()
-            kernels.train_tiles(
+            training.train_tiles(
                 self.networks,
                 self.hashed,
                 known,
@@ -197,9 +197,9 @@ class FusedField:
             if task == num_levels:
                 vectors = (self.weights, gradient, weights_first, weights_second)
                 rows = [vector.reshape(-1, 4) for vector in vectors]
-                kernels.adam_rows(*rows, 0, len(rows[0]), adam, adam.weight_rate)
+                training.adam_rows(*rows, 0, len(rows[0]), adam, adam.weight_rate)
                 return
-            kernels.update_level(
+            training.update_level(
                 self.hashed,
                 self.points,
                 self.d_features,

@@ -19,7 +19,7 @@ from ..geometry.gradients import smoothed_gradient
 from ..geometry.rays import Rays, RenderedRays
 from ..kernels.hash_grid import hash_grid_layout
 from ..kernels.instant_ngp import FusedField, StepResult
-from ..kernels.instant_ngp_numba import AdamSettings, LossSettings, RayTargets
+from ..kernels.instant_ngp_types import AdamSettings, LossSettings, RayTargets
 from ..kernels.ray_marching import Guide, Steps
 from ..sampling.occupancy_grid import OccupancyGrid
 from ..sampling.visual_hull import visual_hull

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..fields.instant_ngp import InstantNGPField
 from ..kernels.instant_ngp import StepResult
-from ..kernels.instant_ngp_numba import AdamSettings, LossSettings, RayTargets
+from ..kernels.instant_ngp_types import AdamSettings, LossSettings, RayTargets
 from ..kernels.ray_marching import Guide, spread_samples
 
 _RAYS_AT_ONCE = 2**14

@@ -22,11 +22,12 @@ class OccupancyGrid:
     """Cascades of cells around the origin, the first of half width 1, each twice the one before.
 
     `values` are the densities seen in the cells, -1 before the first visit, averaged over visits
-    with weight `keep` for the past. `guide` is what rays are sampled by: the values, zero in empty
-    cells. Nothing is read back from the device.
+    with weight `keep` for the past; `peaks` the highest ones, falling by `decay` at every visit, so
+    that a cell with little in it is not lost. `guide` is what rays are sampled by: the values, zero
+    in empty cells. Nothing is read back from the device.
 
     Source: Müller et al. 2022, "Instant neural graphics primitives", appendix E.2.
-    Differs: cells are visited in turns; densities are averaged and kept, not only compared.
+    Differs: cells are visited in turns; the grid tells how dense space is, not only where.
     """
 
     def __init__(
