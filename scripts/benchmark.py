@@ -172,10 +172,10 @@ def _page() -> str:
     parts = [
         "# Benchmarks",
         "",
-        "Written by `python scripts/benchmark.py`; nothing here is typed by hand. PSNR and SSIM are means",
-        "over the views of the test split (for photos every eighth view), which is never trained on. Training",
-        "seconds count from pictures in memory and leave out compiling the kernels, which happens once and",
-        "is kept on disk. Memory is the peak of the whole process.",
+        "Written by `python scripts/benchmark.py`; nothing here is typed by hand. PSNR and SSIM are",
+        "means over the views of the test split (for photos every eighth view), which is never",
+        "trained on. Training seconds count from pictures in memory and leave out compiling the",
+        "kernels, which happens once and is kept on disk. Memory is the peak of the whole process.",
     ]
     for path in sorted(FIGURES.glob("benchmarks_*.json")):
         rows = list(json.loads(path.read_text()).values())
@@ -206,8 +206,8 @@ def _ablation(report: dict) -> list[str]:
         "",
         "## The parts of NeRF",
         "",
-        "Written by `python scripts/nerf_ablation.py`: what is left of NeRF's quality without each of its",
-        f"parts, at equal steps. Scene: {report['scene']}.",
+        "Written by `python scripts/nerf_ablation.py`: what is left of NeRF's quality without each",
+        f"of its parts, at equal steps. Scene: {report['scene']}.",
         "",
         "| variant | PSNR | SSIM | in the paper |",
         "|---|---|---|---|",
@@ -221,8 +221,8 @@ def _ablation(report: dict) -> list[str]:
 def _line(measured: dict) -> str:
     verdict = "reached" if measured["psnr"] >= measured["goal"] else "MISSED"
     return (
-        f"{time.strftime('%H:%M:%S')} {measured['name']}: {measured['psnr']:.2f} dB "
-        f"({verdict} {measured['goal']:g}) by {measured['method']} in {measured['trained_s']:g} s, "
+        f"{time.strftime('%H:%M:%S')} {measured['name']}: {measured['psnr']:.2f} dB, {verdict} "
+        f"{measured['goal']:g}, by {measured['method']} in {measured['trained_s']:g} s, "
         f"{measured['steps']} steps, a view {measured['view_s']:.3f} s, {measured['peak_gb']:.2f} GB"
     )
 

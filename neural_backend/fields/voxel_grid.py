@@ -94,7 +94,10 @@ class VoxelGridField:
         self.skip = torch.where(occupied > 0, 0, jumps[:x, :y, :z]).contiguous()
 
     def refine(self, cells_per_unit: float, opacity: float) -> None:
-        """Goes on with smaller cells, leaving out corners around which no cell has this opacity."""
+        """Goes on with smaller cells, leaving out corners around which no cell has this opacity.
+
+        Where nothing has, the grid stays as it is.
+        """
         raw = torch.full(self.index.shape, NOTHING, device=self.rows.device)
         raw.view(-1)[self.cells.long()] = self.rows[:, 0]
         nearby = F.max_pool3d(raw[None], 3, stride=1, padding=1)[0]
@@ -105,9 +108,12 @@ class VoxelGridField:
         for axis, size in enumerate(grid_shape(space)):
             nearest = (torch.arange(size, device=keep.device) * scale).round().long()
             stored = stored.index_select(axis, nearest.clamp(max=keep.shape[axis] - 1))
+        stored = _whole_cells(stored)
+        if not stored[1:-1, 1:-1, 1:-1].any():
+            return
         before = self.grid
         self.space = space
-        self._set_stored(_whole_cells(stored))
+        self._set_stored(stored)
         places = self._corner_places().float() * scale
         self.rows = kernels.lookup(before, places, before.rows.shape[1], partial=True)
         self.refresh_skip(NOTHING)

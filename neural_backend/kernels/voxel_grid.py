@@ -25,7 +25,9 @@ class Space:
     −extent to extent with `cells_per_unit` cells a half. `step` is the distance of samples, in
     cells. With a `shell` of 0 space ends there; else what lies outside [−1, 1]³ is squeezed into a
     shell of that width (see geometry.contraction, whose shell is 1), steps grow with the square of
-    the distance, and density is per half of squeezed space. `near` is in scene units.
+    the distance, and density is per half of squeezed space. `near` is in scene units, and so is
+    `fade`: closer to a camera gradients are weighed by the square of the distance, so that no
+    single view paints what is right before it.
     """
 
     center: tuple[float, float, float]
@@ -35,6 +37,7 @@ class Space:
     step: float
     shell: float = 0.0
     near: float = 0.0
+    fade: float = 0.0
     density_scale: float = 24.0
 
     @property
@@ -47,6 +50,7 @@ class Space:
         numbers = (
             *self.center, 1 / self.half, *self.extent, self.cells_per_unit, self.sample_length,
             self.shell, self.near, self.density_scale,
+            1 / self.fade if self.fade > 0 else 0.0,
         )  # fmt: skip
         return np.array(numbers, dtype=np.float32)
 

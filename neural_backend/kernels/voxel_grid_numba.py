@@ -182,7 +182,7 @@ def _trace(
         first = kept
         found, t = _march(
             origin, direction, t, t_end, space, index, skip, rows, gradient, room,
-            ids[first:], weights[first:], ts,
+            ids[first:], weights[first:], ts[first:],
         )  # fmt: skip
         for sample in range(first, first + found):
             i0, i1, i2, i3 = ids[sample, 0], ids[sample, 1], ids[sample, 2], ids[sample, 3]
@@ -212,7 +212,7 @@ def _trace(
             red += weight * r
             green += weight * g
             blue += weight * b
-            depth += weight * ts[sample - first]
+            depth += weight * ts[sample]
             transmittance *= ONE - opacity
             if learning:
                 samples[sample, 0] = opacity
@@ -269,7 +269,7 @@ def learn(
     sum of the squared errors and the number of samples.
     """
     basis = np.empty(num_basis, np.float32)
-    ids, ts = np.empty((MAX_SAMPLES, 8), np.uint32), np.empty(LOOK_AHEAD, np.float32)
+    ids, ts = np.empty((MAX_SAMPLES, 8), np.uint32), np.empty(MAX_SAMPLES, np.float32)
     weights, samples = (
         np.empty((MAX_SAMPLES, 8), np.float32),
         np.empty((MAX_SAMPLES, 5), np.float32),
@@ -295,8 +295,8 @@ def learn(
         gain_gradient[ray, 1] = e1 * out[1]
         gain_gradient[ray, 2] = e2 * out[2]
         _spread(
-            count, e0, e1, e2, k0, k1, k2, b0, b1, b2, basis, ids, weights, samples, out,
-            slope, gradient, touched,
+            count, e0, e1, e2, k0, k1, k2, b0, b1, b2, basis, space[12], ids, weights, ts,
+            samples, out, slope, gradient, touched,
         )  # fmt: skip
     totals[0] = error_sum
     totals[1] = num_samples
@@ -315,8 +315,10 @@ def _spread(
     b1,
     b2,
     basis,
+    fade,
     ids,
     weights,
+    ts,
     samples,
     out,
     slope,
@@ -341,11 +343,17 @@ def _spread(
         behind1 -= weight * k1 * g
         behind2 -= weight * k2 * b
         transmittance *= ONE - opacity
-        slope[0] = samples[i, 1] * (
-            e0 * (transmittance * k0 * r - behind0)
-            + e1 * (transmittance * k1 * g - behind1)
-            + e2 * (transmittance * k2 * b - behind2)
+        nearness = min(ONE, ts[i] * ts[i] * fade * fade) if fade > ZERO else ONE
+        slope[0] = (
+            nearness
+            * samples[i, 1]
+            * (
+                e0 * (transmittance * k0 * r - behind0)
+                + e1 * (transmittance * k1 * g - behind1)
+                + e2 * (transmittance * k2 * b - behind2)
+            )
         )
+        weight *= nearness
         h0 = e0 * k0 * weight * r * (ONE - r)
         h1 = e1 * k1 * weight * g * (ONE - g)
         h2 = e2 * k2 * weight * b * (ONE - b)

@@ -73,6 +73,9 @@ def trace(
     points = origins.to(rows)[ray] + distance[:, None] * directions.to(rows)[ray]
     _, corners, weights = _corners(grid.index, squeeze(space, points)[0])
     features = (weights[..., None] * rows[corners]).sum(dim=-2)
+    if space.fade > 0:
+        nearness = (distance / space.fade).square().clamp(max=1)[:, None]
+        features = features * nearness + (features * (1 - nearness)).detach()
     optical_depth = space.density_scale * F.softplus(features[:, 0]) * space.sample_length
     basis = harmonics(directions.to(rows), grid.num_basis)[ray]
     coefficients = features[:, 1 : 1 + 3 * grid.num_basis].reshape(-1, grid.num_basis, 3)

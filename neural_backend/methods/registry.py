@@ -19,7 +19,7 @@ METHODS: dict[str, str] = {
 """Name to `module:Class`. The module also has `PRESETS`: draft, standard and final."""
 
 
-AUTO_ON_CPU = {"bounded": "voxel_grid", "unbounded": "voxel_grid"}
+AUTO_ON_CPU = {"bounded": "voxel_grid", "unbounded": "instant_ngp"}
 
 
 @dataclass(frozen=True, kw_only=True)

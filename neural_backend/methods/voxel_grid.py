@@ -25,6 +25,8 @@ from ..training.sparse_adam import SparseAdam
 from .base import TrainingProgress
 
 _HULL_RESOLUTION = 96
+_NEAREST = 0.5
+"""Where rays of unbounded scenes begin, in halves of the bounds."""
 _MOST_PARTS = 8
 """Threads with a gradient table of their own; more would not pay for adding them up."""
 
@@ -44,7 +46,7 @@ class VoxelGridConfig:
     """
 
     steps: int = 1500
-    resolutions: tuple[int, ...] = (64, 128, 192, 256)
+    resolutions: tuple[int, ...] = (64, 128, 192, 256, 384)
     degree: int = 1
     rays: int = 8192
     update_rays: int = 1024
@@ -61,6 +63,7 @@ class VoxelGridConfig:
     smooth_density: float = 0.0
     smooth_color: float = 0.0
     initial_density: float = -1.0
+    initial_density_unbounded: float = -4.0
     prune_opacity: float = 0.03
     prune_every: int = 6
     shell: float = 0.5
@@ -71,7 +74,7 @@ class VoxelGridConfig:
 PRESETS: dict[str, VoxelGridConfig] = {
     "draft": VoxelGridConfig(steps=300, resolutions=(64, 128)),
     "standard": VoxelGridConfig(),
-    "final": VoxelGridConfig(steps=12_000, resolutions=(64, 128, 192, 256, 384), degree=2),
+    "final": VoxelGridConfig(steps=12_000, degree=2),
 }
 
 
@@ -108,11 +111,16 @@ class VoxelGrid:
         self._batches: RayBatches | None = None
         space = self._space(self._bounds, config.resolutions[0])
         stored = torch.ones(grid_shape(space), dtype=torch.bool, device=self.device)
-        self._set_field(VoxelGridField(space, stored, config.degree, config.initial_density))
+        self._set_field(VoxelGridField(space, stored, config.degree, self._initial_density))
 
     @property
     def bounds(self) -> Float[Tensor, "2 3"]:
         return self._bounds.to(self.device)
+
+    @property
+    def _initial_density(self) -> float:
+        config = self.config
+        return config.initial_density_unbounded if self.unbounded else config.initial_density
 
     def warm_up(self) -> None:
         """Compiles the kernels by learning from a few rays."""
@@ -161,9 +169,7 @@ class VoxelGrid:
         space = self._space(self._bounds, self.config.resolutions[0])
         stored = _stored_corners(space, torch.from_numpy(hull), bounds[0], cell)
         self._set_field(
-            VoxelGridField(
-                space, stored.to(self.device), self.config.degree, self.config.initial_density
-            )
+            VoxelGridField(space, stored.to(self.device), self.config.degree, self._initial_density)
         )
 
     def train_step(
@@ -264,7 +270,7 @@ class VoxelGrid:
         stored = torch.zeros(grid_shape(space), dtype=torch.bool)
         stored.view(-1)[state["cells"].long().cpu()] = True
         field = VoxelGridField(
-            space, stored.to(self.device), self.config.degree, self.config.initial_density
+            space, stored.to(self.device), self.config.degree, self._initial_density
         )
         field.rows = state["rows"].to(self.device).clone()
         field.skip = state["skip"].to(self.device).clone()
@@ -291,7 +297,8 @@ class VoxelGrid:
             cells_per_unit=resolution / 2,
             step=self.config.sample_cells,
             shell=shell,
-            near=0.02 * half if self.unbounded else 0.0,
+            near=_NEAREST * half if self.unbounded else 0.0,
+            fade=half if self.unbounded else 0.0,
         )
 
     def _set_field(self, field: VoxelGridField) -> None:

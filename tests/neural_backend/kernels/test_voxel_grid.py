@@ -25,6 +25,7 @@ def make_field(degree: int, shell: float, seed: int, density: float = 1.0) -> Vo
         step=0.7,
         shell=shell,
         near=0.05 if shell else 0.0,
+        fade=2.2 if shell else 0.0,
         density_scale=3.0 * density,
     )
     stored = torch.rand(grid_shape(space), generator=generator) < 0.9

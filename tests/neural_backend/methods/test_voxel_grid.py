@@ -60,8 +60,7 @@ def test_it_learns_a_scene(pictures) -> None:
 
 
 def test_without_alpha_space_is_squeezed_and_learned_too(pictures) -> None:
-    config = replace(SMALL, initial_density=-3.0)
-    method = trained(pictures, config, steps=60, unbounded=True)
+    method = trained(pictures, steps=60, unbounded=True)
     assert psnr_of(method, pictures[0]) > 15
     far = method.render_rays(
         Rays(torch.zeros(4, 3), torch.nn.functional.normalize(torch.randn(4, 3), dim=-1))
