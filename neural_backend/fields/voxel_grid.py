@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..kernels import voxel_grid as kernels
+from ..kernels.memory import moved, zeros
 from ..kernels.threads import for_each
 from ..kernels.voxel_grid import Grid, Space
 from ..kernels.voxel_grid_reference import NOTHING, harmonics, squeeze
@@ -37,7 +38,7 @@ class VoxelGridField:
         self._set_stored(stored)
         # Padded to whole vectors of the processor.
         channels = -(-(1 + 3 * self.num_basis) // 16) * 16
-        self.rows = torch.zeros(len(self.cells), channels, device=stored.device)
+        self.rows = zeros(len(self.cells), channels, like=torch.empty(0, device=stored.device))
         self.rows[:, 0] = raw_density
         self.refresh_skip(NOTHING)
 
@@ -115,7 +116,7 @@ class VoxelGridField:
         self.space = space
         self._set_stored(stored)
         places = self._corner_places().float() * scale
-        self.rows = kernels.lookup(before, places, before.rows.shape[1], partial=True)
+        self.rows = moved(kernels.lookup(before, places, before.rows.shape[1], partial=True))
         self.refresh_skip(NOTHING)
 
     def _set_stored(self, stored: Bool[Tensor, "x y z"]) -> None:
@@ -123,7 +124,7 @@ class VoxelGridField:
         inner = torch.zeros_like(stored)
         inner[1:-1, 1:-1, 1:-1] = stored[1:-1, 1:-1, 1:-1]
         self.cells: Int[Tensor, " rows"] = inner.view(-1).nonzero()[:, 0].to(torch.int32)
-        self.index = torch.full(stored.shape, -1, dtype=torch.int32, device=stored.device)
+        self.index = zeros(*stored.shape, like=self.cells).fill_(-1)
         self.index.view(-1)[self.cells.long()] = torch.arange(
             len(self.cells), dtype=torch.int32, device=stored.device
         )

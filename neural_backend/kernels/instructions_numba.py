@@ -2,7 +2,7 @@
 """Processor instructions that Python has no words for: vectors, prefetches, bits.
 
 Written for LLVM directly, because loops over a table's few channels were left scalar by its own
-vectoriser. Tables are contiguous float32 arrays whose rows are a multiple of `LANES` long.
+vectoriser. Tables are float32 arrays whose rows are contiguous and a multiple of `LANES` long.
 """
 
 from llvmlite import ir
@@ -29,11 +29,12 @@ def float_of_bits(typing_context, bits):
 
 
 @intrinsic
-def prefetch_row(typing_context, table, row):
-    """Starts to fetch the beginning of a row from memory."""
+def prefetch_row(typing_context, table, row, channel):
+    """Starts to fetch the 64 bytes of a row from `channel` on from memory."""
 
     def generate(context, builder, signature, arguments):
         place = _row(context, builder, signature.args[0], arguments[0], arguments[1])
+        place = builder.gep(place, [builder.zext(arguments[2], _INT64)])
         byte = ir.IntType(8).as_pointer()
         kind = ir.FunctionType(ir.VoidType(), [byte, _INT32, _INT32, _INT32])
         function = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
@@ -41,7 +42,7 @@ def prefetch_row(typing_context, table, row):
         builder.call(function, [place, _INT32(0), _INT32(3), _INT32(1)])
         return context.get_dummy_value()
 
-    return types.void(table, types.uint32), generate
+    return types.void(table, types.uint32, types.uint32), generate
 
 
 @intrinsic
@@ -95,11 +96,72 @@ def add_to_row(typing_context, table, row, share, values):
     return types.void(table, types.uint32, types.float32, values), generate
 
 
+@intrinsic
+def adam_row(typing_context, table, row, rates, beta1, beta2, correct1, correct2, scale):
+    """One step of Adam on a row of (values, means, squares, gradients…), each as wide as `rates`.
+
+    The gradients are added up, multiplied by `scale`, and cleared.
+    """
+
+    def generate(context, builder, signature, arguments):
+        kind, value = signature.args[0], arguments[0]
+        row_start = _row(context, builder, kind, value, arguments[1])
+        rates_array = context.make_array(signature.args[2])(context, builder, arguments[2])
+        width = builder.extract_value(rates_array.shape, 0)
+        table_array = context.make_array(kind)(context, builder, value)
+        parts = builder.udiv(builder.extract_value(table_array.shape, 1), width)
+        numbers = [_spread(builder, number) for number in arguments[3:]]
+        first, second, correct_mean, correct_square, factor = numbers
+        one, zero = (ir.Constant(_VECTOR, [x] * LANES) for x in (1.0, 0.0))
+        tiny = ir.Constant(_VECTOR, [1e-8] * LANES)
+        root = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(_VECTOR, [_VECTOR]), f"llvm.sqrt.v{LANES}f32"
+        )
+
+        def step(channel):
+            total = cgutils.alloca_once_value(builder, zero)
+            with cgutils.for_range(builder, builder.sub(parts, _INT64(3))) as part:
+                at = builder.mul(builder.add(part.index, _INT64(3)), width)
+                at = builder.add(at, channel)
+                found = _load(builder, row_start, at)
+                builder.store(builder.fadd(builder.load(total), found), total)
+                _store(builder, zero, row_start, at)
+            gradient = builder.fmul(builder.load(total), factor)
+            at_mean = builder.add(channel, width)
+            at_square = builder.add(at_mean, width)
+            mean = _mixed(builder, _load(builder, row_start, at_mean), gradient, first, one)
+            squared = builder.fmul(gradient, gradient)
+            square = _mixed(builder, _load(builder, row_start, at_square), squared, second, one)
+            _store(builder, mean, row_start, at_mean)
+            _store(builder, square, row_start, at_square)
+            rooted = builder.call(root, [builder.fmul(square, correct_square)])
+            change = builder.fmul(_load(builder, rates_array.data, channel), mean)
+            change = builder.fdiv(
+                builder.fmul(change, correct_mean), builder.fadd(rooted, tiny), flags=("arcp",)
+            )
+            old = _load(builder, row_start, channel)
+            _store(builder, builder.fsub(old, change), row_start, channel)
+
+        with cgutils.for_range(builder, builder.udiv(width, _INT64(LANES))) as loop:
+            step(builder.mul(loop.index, _INT64(LANES)))
+        return context.get_dummy_value()
+
+    number = types.float32
+    return types.void(table, types.uint32, rates, number, number, number, number, number), generate
+
+
+def _mixed(builder, old, new, share, one):
+    """Share · old + (1 − share) · new."""
+    rest = builder.fmul(builder.fsub(one, share), new)
+    return builder.fadd(builder.fmul(share, old), rest)
+
+
 def _row(context, builder, kind, value, row):
     """Where a row of a table begins."""
     table = context.make_array(kind)(context, builder, value)
-    width = builder.extract_value(table.shape, 1)
-    return builder.gep(table.data, [builder.mul(builder.zext(row, _INT64), width)])
+    offset = builder.mul(builder.zext(row, _INT64), builder.extract_value(table.strides, 0))
+    start = builder.gep(builder.bitcast(table.data, ir.IntType(8).as_pointer()), [offset])
+    return builder.bitcast(start, _FLOAT.as_pointer())
 
 
 def _for_each_vector(context, builder, kind, value, body):

@@ -4,9 +4,8 @@
 import numpy as np
 
 from .compilation import jit
-from .instructions_numba import LANES, prefetch_row
+from .instructions_numba import LANES, adam_row, prefetch_row
 
-ZERO, ONE = np.float32(0.0), np.float32(1.0)
 LOOK_AHEAD = 8
 """Rows that are asked for before they are needed."""
 
@@ -34,27 +33,13 @@ def smooth(first, last, rows, gradient, touched, cells, index, strides, amounts)
 
 
 @jit
-def update(
-    first,
-    last,
-    rows,
-    means,
-    squares,
-    gradients,
-    touched,
-    rates,
-    beta1,
-    beta2,
-    correct1,
-    correct2,
-    scale,
-):
-    """Adam on the touched rows of a span; clears their gradients.
+def update(first, last, table, touched, rates, beta1, beta2, correct1, correct2, scale):
+    """Adam on the touched rows of a span of (values, means, squares, gradients…).
 
     Source: Kingma and Ba 2015, "Adam", algorithm 1.
     Differs: rows without a gradient keep their moments.
     """
-    num_channels, num_parts = rows.shape[1], gradients.shape[0]
+    vectors = np.uint32(table.shape[1] // LANES)
     chosen = np.empty(last - first, np.uint32)
     count = 0
     for row in range(np.uint32(first), np.uint32(last)):
@@ -64,27 +49,6 @@ def update(
             count += 1
     for place in range(count):
         if place + LOOK_AHEAD < count:
-            ahead = chosen[place + LOOK_AHEAD]
-            prefetch_row(rows, ahead)
-            prefetch_row(means, ahead)
-            prefetch_row(squares, ahead)
-            for part in range(num_parts):
-                prefetch_row(gradients[part], ahead)
-        row = chosen[place]
-        for c0 in range(0, num_channels, LANES):
-            for part in range(1, num_parts):
-                for lane in range(LANES):
-                    c = c0 + lane
-                    gradients[0, row, c] += gradients[part, row, c]
-                    gradients[part, row, c] = ZERO
-            for lane in range(LANES):
-                c = c0 + lane
-                g = gradients[0, row, c] * scale
-                gradients[0, row, c] = ZERO
-                mean = beta1 * means[row, c] + (ONE - beta1) * g
-                square = beta2 * squares[row, c] + (ONE - beta2) * g * g
-                means[row, c] = mean
-                squares[row, c] = square
-                rows[row, c] -= (
-                    rates[c] * mean * correct1 / (np.sqrt(square * correct2) + np.float32(1e-8))
-                )
+            for vector in range(vectors):
+                prefetch_row(table, chosen[place + LOOK_AHEAD], vector * np.uint32(LANES))
+        adam_row(table, chosen[place], rates, beta1, beta2, correct1, correct2, scale)

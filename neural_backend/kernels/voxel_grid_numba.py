@@ -120,8 +120,8 @@ def _march(origin, direction, t, t_end, space, index, skip, rows, gradient, room
         base -= row_stride
         ids[count, 4], ids[count, 5] = np.uint32(index[base]), np.uint32(index[base + one])
         for corner in range(8):
-            prefetch_row(rows, ids[count, corner])
-            prefetch_row(gradient, ids[count, corner])
+            prefetch_row(rows, ids[count, corner], np.uint32(0))
+            prefetch_row(gradient, ids[count, corner], np.uint32(0))
         fx, fy, fz = x - np.float32(ix), y - np.float32(iy), z - np.float32(iz)
         gx, gy, gz = ONE - fx, ONE - fy, ONE - fz
         a, b, c, d = gx * gy, gx * fy, fx * gy, fx * fy

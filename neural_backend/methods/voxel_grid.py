@@ -19,6 +19,7 @@ from ..geometry.gradients import smoothed_gradient
 from ..geometry.rays import Rays, RenderedRays
 from ..kernels import voxel_grid as kernels
 from ..kernels.compilation import num_threads
+from ..kernels.memory import moved
 from ..kernels.voxel_grid import GridRays, Space
 from ..sampling.visual_hull import visual_hull
 from ..training.sparse_adam import SparseAdam
@@ -272,7 +273,7 @@ class VoxelGrid:
         field = VoxelGridField(
             space, stored.to(self.device), self.config.degree, self._initial_density
         )
-        field.rows = state["rows"].to(self.device).clone()
+        field.rows = moved(state["rows"].to(self.device))
         field.skip = state["skip"].to(self.device).clone()
         numbers = state["schedule"].tolist()
         self._stage, self._rays_seen, self._finest, self._parts, self._pruned_at = numbers
@@ -303,8 +304,8 @@ class VoxelGrid:
 
     def _set_field(self, field: VoxelGridField) -> None:
         self._field = field
-        rows = field.rows
-        self._adam = SparseAdam(rows, self._parts, self.config.beta1, self.config.beta2)
+        self._adam = SparseAdam(field.rows, self._parts, self.config.beta1, self.config.beta2)
+        field.rows = self._adam.values
 
     def _update(self, rays: GridRays, rate: float) -> tuple[float | Tensor, Tensor]:
         """One update from some rays. Returns the sum of squares and the gains' gradient."""

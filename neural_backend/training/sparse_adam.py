@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..kernels.memory import zeros
 from ..kernels.threads import for_each
 
 LANES = 16
@@ -18,8 +19,8 @@ _VECTOR = 16
 class SparseAdam:
     """Adam on the touched rows of a table; the others keep their values and moments.
 
-    `gradients` is a table for each thread that adds to it, `touched` marks rows with a gradient;
-    both are cleared by `update`.
+    `values` are copied. `gradients` is a table for each thread that adds to it, `touched` marks
+    rows with a gradient; both are cleared by `update`.
 
     Source: Kingma and Ba 2015, "Adam", algorithm 1.
     """
@@ -31,12 +32,15 @@ class SparseAdam:
         beta1: float = 0.9,
         beta2: float = 0.999,
     ) -> None:
-        self.values = values
         self.beta1, self.beta2 = beta1, beta2
         self.steps = 0
-        self.means = torch.zeros_like(values)
-        self.squares = torch.zeros_like(values)
-        self.gradients = values.new_zeros(parts, *values.shape)
+        rows, channels = values.shape
+        # All that an update needs of a row lies together: a row is one place in memory, not many.
+        self._table = zeros(rows, (3 + parts) * channels, like=values)
+        by_kind = self._table.view(rows, 3 + parts, channels)
+        self.values, self.means, self.squares = by_kind[:, :3].unbind(dim=1)
+        self.gradients = by_kind[:, 3:].transpose(0, 1)
+        self.values.copy_(values)
         self.touched = torch.zeros(len(values), dtype=torch.uint8, device=values.device)
 
     def step(self, gradient: Float[Tensor, "rows channels"], rate: float) -> None:
@@ -85,8 +89,7 @@ class SparseAdam:
         from ..kernels.sparse_adam_numba import update
 
         arrays = (
-            self.values.numpy(), self.means.numpy(), self.squares.numpy(), self.gradients.numpy(),
-            self.touched.numpy(), rates.numpy().astype(np.float32),
+            self._table.numpy(), self.touched.numpy(), rates.numpy().astype(np.float32),
             *map(np.float32, (self.beta1, self.beta2, correct1, correct2, scale)),
         )  # fmt: skip
         self._on_all_rows(lambda first, last: update(first, last, *arrays))
