@@ -172,8 +172,8 @@ def _page() -> str:
     parts = [
         "# Benchmarks",
         "",
-        "Written by `python scripts/benchmark.py`; nothing here is typed by hand. PSNR and SSIM are",
-        "means over the views of the test split (for photos every eighth view), which is never",
+        "Written by `python scripts/benchmark.py`; nothing here is typed by hand. PSNR and SSIM",
+        "are means over the views of the test split (for photos every eighth view), which is never",
         "trained on. Training seconds count from pictures in memory and leave out compiling the",
         "kernels, which happens once and is kept on disk. Memory is the peak of the whole process.",
     ]
@@ -223,7 +223,8 @@ def _line(measured: dict) -> str:
     return (
         f"{time.strftime('%H:%M:%S')} {measured['name']}: {measured['psnr']:.2f} dB, {verdict} "
         f"{measured['goal']:g}, by {measured['method']} in {measured['trained_s']:g} s, "
-        f"{measured['steps']} steps, a view {measured['view_s']:.3f} s, {measured['peak_gb']:.2f} GB"
+        f"{measured['steps']} steps, a view {measured['view_s']:.3f} s, "
+        f"{measured['peak_gb']:.2f} GB"
     )
 
 

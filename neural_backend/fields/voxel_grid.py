@@ -175,9 +175,9 @@ def _chessboard_distances(blocks: Bool[Tensor, "x y z"]) -> Int[Tensor, "x y z"]
     if blocks.device.type == "cpu":
         from ..kernels.voxel_cells_numba import block_distances
 
-        distances = np.where(blocks.numpy(), 0, 255).astype(np.uint8)
-        block_distances(distances)
-        return torch.from_numpy(distances).int()
+        table = np.where(blocks.numpy(), 0, 255).astype(np.uint8)
+        block_distances(table)
+        return torch.from_numpy(table).int()
     distances = torch.where(blocks, 0, 255).int()
     reached = blocks.float()[None]
     for distance in range(1, 64):
