@@ -20,13 +20,17 @@ from ..kernels.instant_ngp_types import LARGEST_EXPONENT
 class InstantNGPField(nn.Module):
     """Density and color from hash-grid features.
 
-    The unit frame moves the middle of `bounds` to the origin and half its longest side to length 1.
+    The unit frame moves the middle of `bounds` to the origin, and `frame` times half its longest
+    side to length 1.
     An unbounded field describes all of space: its hash grid lies in contracted space, and the
     density it learns is that per contracted length, so that far things are as easy as near ones.
 
     Source: Müller et al. 2022, "Instant neural graphics primitives", sec. 5.4.
     Differs: space outside the bounds is contracted; `density_shift` starts with thin fog.
     """
+
+    bounds: Float[Tensor, "2 3"]
+    half: float  # type: ignore[assignment]  # not torch's method of that name
 
     def __init__(
         self,
@@ -36,6 +40,7 @@ class InstantNGPField(nn.Module):
         width: int = 64,
         color_layers: int = 2,
         density_shift: float = -1.0,
+        frame: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -43,7 +48,7 @@ class InstantNGPField(nn.Module):
         self.sizes = NetworkSizes(layout.num_features, width, color_layers, density_shift)
         self.register_buffer("bounds", bounds.clone())
         self.center = (bounds[0] + bounds[1]) / 2
-        self.half = float((bounds[1] - bounds[0]).max()) / 2
+        self.half = float((bounds[1] - bounds[0]).max()) / 2 * frame
         self.encoding = HashGrid(layout, generator)
         matrices = []
         for rows, columns in self.sizes.shapes:

@@ -38,6 +38,29 @@ def _loss_gradient(error, huber):
 
 
 @jit
+def _slope_distortion(work, first, last, weight_after, moment_after, scale):
+    """Writes what more weight of each sample would cost to `spread`; returns what all costs.
+
+    The cost is a square of the weights, so that the slopes, weighted, add up to twice its value.
+
+    Source: Barron et al. 2022, "Mip-NeRF 360", eq. 15, with t / (1 + t) for s.
+    """
+    weight_before = moment_before = total = 0.0
+    for s in range(first, last):
+        weight, squeeze = work.weights[s], 1 / (1 + work.t_mids[s])
+        place = work.t_mids[s] * squeeze
+        weight_after -= weight
+        moment_after -= weight * place
+        slope = place * (weight_before - weight_after) - moment_before + moment_after
+        slope = 2 * scale * (slope + weight * work.lengths[s] * squeeze * squeeze / 3)
+        work.spread[s] = slope
+        total += weight * slope
+        weight_before += weight
+        moment_before += weight * place
+    return total / 2
+
+
+@jit
 def _composite_ray(batch, loss, work, row, ray, d_gains):
     """Compares one ray with its target and writes `d_rgb`, and `d_geometry` of the log-density.
 
@@ -46,11 +69,12 @@ def _composite_ray(batch, loss, work, row, ray, d_gains):
     first, last = work.firsts[ray], work.firsts[ray + 1]
     rgb = work.rgb
     red = green = blue = 0.0
-    behind = 1.0
+    behind, moment = 1.0, 0.0
     for s in range(first, last):
         left = behind * math.exp(-work.density[s] * work.lengths[s])
         weight = behind - left
         work.weights[s] = weight
+        moment += weight * work.t_mids[s] / (1 + work.t_mids[s])
         red += weight * rgb[0, s]
         green += weight * rgb[1, s]
         blue += weight * rgb[2, s]
@@ -75,10 +99,16 @@ def _composite_ray(batch, loss, work, row, ray, d_gains):
         slope_green * gain[1],
         slope_blue * gain[2],
     )
+    distortion = 0.0
+    if loss.distortion > 0:
+        distortion = _slope_distortion(work, first, last, 1 - behind, moment, loss.distortion)
+        rest += 2 * distortion
     behind = 1.0
     for s in range(first, last):
         weight = work.weights[s]
         shown = slope_red * rgb[0, s] + slope_green * rgb[1, s] + slope_blue * rgb[2, s]
+        if loss.distortion > 0:
+            shown += work.spread[s]
         rest -= weight * shown
         behind -= weight
         near = min(1.0, (work.t_mids[s] * loss.inverse_near) ** 2)
@@ -89,7 +119,7 @@ def _composite_ray(batch, loss, work, row, ray, d_gains):
         depth = work.density[s] * work.lengths[s]
         work.density[s] = near * depth * (behind * shown - rest)
     squares = error_red**2 + error_green**2 + error_blue**2
-    return squares, loss_red + loss_green + loss_blue
+    return squares, loss_red + loss_green + loss_blue + distortion
 
 
 @jit

@@ -53,12 +53,14 @@ class RayTargets(NamedTuple):
 class LossSettings(NamedTuple):
     """`huber` 0 is the squared error. Closer than 1 / `inverse_near` gradients fade away.
 
-    Samples behind an optical depth of `opaque_depth` teach nothing.
+    Samples behind an optical depth of `opaque_depth` teach nothing. `distortion` weighs how far
+    apart along a ray the things are that it sees.
     """
 
     huber: float
     inverse_near: float
     opaque_depth: float
+    distortion: float
 
 
 class AdamSettings(NamedTuple):

@@ -51,13 +51,13 @@ class InstantNGPConfig:
     """
 
     steps: int = 6000
-    levels: int = 8
+    levels: int = 6
     features_per_level: int = 4
     log2_entries: int = 16
     coarsest: int = 16
-    finest: int = 1024
+    finest: int = 512
     width: int = 64
-    color_layers: int = 2
+    color_layers: int = 1
     density_shift: float = -1.0
     learning_rate: float = 1e-2
     final_learning_rate: float = 1e-3
@@ -70,7 +70,7 @@ class InstantNGPConfig:
     samples_per_rendered_ray: int = 48
     most_rays: int = 2**14
     occupancy_resolution: int = 64
-    cascades: int = 6
+    cascades: int = 5
     occupancy_every: int = 16
     occupancy_visits: int = 2**17
     occupancy_threshold: float = 0.03
@@ -82,8 +82,10 @@ class InstantNGPConfig:
     explore: float = 0.01
     explore_rendered: float = 0.003
     nearest: float = 0.05
-    near_fade: float = 0.2
+    near_fade: float = 0.5
     huber: float = 0.1
+    distortion: float = 0.01
+    unbounded_frame: float = 2.0
     exposure: bool = True
     exposure_rate: float = 1e-3
 
@@ -133,6 +135,7 @@ class InstantNGP:
             config.width,
             config.color_layers,
             config.density_shift,
+            config.unbounded_frame if unbounded else 1.0,
             generator,
         ).to(self.device)
         self.occupancy = OccupancyGrid(
@@ -319,7 +322,9 @@ class InstantNGP:
             samples=samples,
         )
 
-    def _place(self, rays: Rays, jitters: Tensor) -> tuple[Tensor, ...]:
+    def _place(
+        self, rays: Rays, jitters: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """The first fields of `RayTargets`."""
         origins = self.field.to_unit(rays.origins)
         box = origins.new_tensor([[-1.0] * 3, [1.0] * 3]) * 2.0 ** (self.occupancy.cascades - 1)
@@ -340,7 +345,7 @@ class InstantNGP:
         result = self._engine.step(
             rays,
             self._guide(config.samples_per_ray, config.explore),
-            LossSettings(config.huber, 1 / config.near_fade, _OPAQUE_DEPTH),
+            LossSettings(config.huber, 1 / config.near_fade, _OPAQUE_DEPTH, config.distortion),
             AdamSettings(rate, rate, 0.9, 0.99, 1e-15, max(1, self._updates)),
         )
         if self.unbounded and config.exposure:
