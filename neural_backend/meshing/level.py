@@ -46,9 +46,8 @@ def choose_level(
     """The level of density whose first crossing agrees best with where `rays` end.
 
     Errors are capped, so that floaters and unfinished parts of a scene do not decide. Of the levels
-    that fit about equally well a low one is taken, a quarter of the way up: it leaves fewer pits in
-    what was learned unevenly. None where no ray
-    of those that meet the box is stopped in it.
+    that fit about equally well the lowest is taken: it leaves the fewest pits in what was learned
+    unevenly. None where no ray of those that meet the box is stopped in it.
     """
     near, far = intersect_box(rays.origins, rays.directions, bounds)
     meets = far > near
@@ -67,9 +66,9 @@ def choose_level(
         [_depth_error(density, t_mids, depth, level, worst) for level in candidates]
     )
     # A tenth of a sample is less than the samples can tell apart.
-    fits = errors <= errors.min() * 1.15 + 0.1 * lengths.mean()
+    fits = errors <= errors.min() * 1.3 + 0.1 * lengths.mean()
     best = _run_around(fits, int(errors.argmin()))
-    level = candidates[best[0]] ** 0.75 * candidates[best[1]] ** 0.25
+    level = candidates[best[0]]
     return DensityLevel(float(level), float(errors.min()))
 
 
