@@ -15,7 +15,7 @@ from ..kernels.threads import for_each
 from ..kernels.voxel_grid import Grid, Space
 from ..kernels.voxel_grid_reference import NOTHING, harmonics, squeeze
 
-_BLOCK = 4
+_BLOCK = 2
 """Cells along the side of the blocks by which empty space is jumped."""
 
 
