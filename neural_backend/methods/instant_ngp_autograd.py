@@ -54,7 +54,7 @@ class AutogradField:
         seen = []
         for start in range(0, len(rays.origins), _RAYS_AT_ONCE):
             part = RayTargets(*(piece[start : start + _RAYS_AT_ONCE] for piece in rays))
-            weights, _, rgb, t_mids = self._look(part, guide, None)
+            weights, _, rgb, t_mids, _ = self._look(part, guide, None)
             shown = (weights[..., None] * rgb).sum(dim=1)
             rest = torch.stack([weights.sum(dim=1), (weights * t_mids).sum(dim=1)], dim=-1)
             seen.append(torch.cat([shown, rest], dim=-1))
@@ -66,7 +66,7 @@ class AutogradField:
         """Learns from a batch of rays."""
         log_gains = rays.gains.log().requires_grad_()
         with torch.enable_grad():
-            weights, escaped, rgb, _ = self._look(rays, guide, loss.inverse_near)
+            weights, escaped, rgb, t_mids, lengths = self._look(rays, guide, loss.inverse_near)
             shown = log_gains.exp() * (weights[..., None] * rgb).sum(dim=1)
             errors = shown + escaped[:, None] * rays.backgrounds - rays.targets
             squares = errors.square()
@@ -76,6 +76,8 @@ class AutogradField:
                 inner = squares / loss.huber
                 costs = torch.where(sizes <= loss.huber, inner, 2 * sizes - loss.huber)
             total = costs.sum()
+            if loss.distortion > 0:
+                total = total + loss.distortion * _distortion(weights, t_mids, lengths)
         learned = (self.field.encoding.table, self.field.weights)
         table_slope, weight_slope, d_gains = torch.autograd.grad(total, (*learned, log_gains))
         table, weights_ = (parameter.detach() for parameter in learned)
@@ -87,8 +89,8 @@ class AutogradField:
 
     def _look(
         self, rays: RayTargets, guide: Guide, inverse_near: float | None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Weights, what escapes, colors and distances of all samples, (rays, samples)."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Weights, what escapes, colors, distances and lengths of all samples."""
         t_mids, lengths = spread_samples(
             rays.origins,
             rays.directions,
@@ -110,7 +112,19 @@ class AutogradField:
         before = F.pad(behind[:, :-1], (1, 0), value=1.0)
         # Not 1 - exp(-x) · …: that would cancel for thin samples.
         weights = before * -torch.expm1(-optical_depth)
-        return weights, behind[:, -1], rgb.view(*t_mids.shape, 3), t_mids
+        return weights, behind[:, -1], rgb.view(*t_mids.shape, 3), t_mids, lengths
+
+
+def _distortion(weights: Tensor, t_mids: Tensor, lengths: Tensor) -> Tensor:
+    """How far apart along their rays the things are that rays see, summed over rays.
+
+    Source: Barron et al. 2022, "Mip-NeRF 360", eq. 15, with t / (1 + t) for s.
+    """
+    places = t_mids / (1 + t_mids)
+    before = F.pad(weights.cumsum(dim=-1)[:, :-1], (1, 0))
+    moments = F.pad((weights * places).cumsum(dim=-1)[:, :-1], (1, 0))
+    apart = 2 * (weights * (places * before - moments)).sum()
+    return apart + (weights.square() * lengths / (1 + t_mids).square()).sum() / 3
 
 
 def _fade(values: Tensor, share: Tensor) -> Tensor:

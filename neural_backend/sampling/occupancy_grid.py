@@ -17,6 +17,9 @@ _UNKNOWN = -1.0
 _FOG = 1e-3
 """Density of cells never visited, in the guide: the same everywhere, so that samples are even."""
 
+_NOTHING = 1e-6
+"""Optical depth of a cell that never shows."""
+
 
 class OccupancyGrid:
     """Cascades of cells around the origin, the first of half width 1, each twice the one before.
@@ -83,7 +86,7 @@ class OccupancyGrid:
         """Visits the next `visits` cells, each at a random point.
 
         A cell is occupied if its optical depth exceeds `threshold` or, as long as nearly all of
-        space is thinner than that, the mean.
+        space is thinner than that, half the mean.
         """
         num_used = self._used.shape[0]
         count = min(visits, num_used)
@@ -99,7 +102,8 @@ class OccupancyGrid:
         values = torch.where(old < 0, seen, torch.lerp(seen, old, self.keep))
         depths = peaks * self.widths(cells)
         self.peaks[cells], self.values[cells] = peaks, values
-        self.guide[cells] = values * (depths > depths.mean().clamp(max=threshold))
+        bar = (depths.mean() / 2).clamp(_NOTHING, threshold)
+        self.guide[cells] = values * (depths > bar)
 
     def forbid(self, empty: Bool[Tensor, " cells"]) -> None:
         """Declares cells empty for good."""

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from neural_backend.kernels.ray_marching import Guide, Steps, cell_indices, spread_samples
+from neural_backend.kernels.ray_marching_numba import spread_samples as spread_on_cpu
+
+RESOLUTION = 16
+
+
+def make_guide(cascades: int, samples: int = 12, filled: float = 0.3, **changes) -> Guide:
+    generator = torch.Generator().manual_seed(cascades)
+    cells = torch.rand(cascades * RESOLUTION**3, generator=generator)
+    values = {
+        "density": torch.where(cells < filled, 20 * cells, 0.0),
+        "resolution": RESOLUTION,
+        "shortest": 0.1,
+        "cone": 1 / 16 if cascades > 1 else 0.0,
+        "most_depth": 1.0,
+        "explore": 0.01,
+        "opaque": 1e-3,
+        "samples": samples,
+    }
+    return Guide(**{**values, **changes})
+
+
+def random_rays(count: int, reach: float) -> tuple[torch.Tensor, ...]:
+    generator = torch.Generator().manual_seed(count)
+    origins = (torch.rand(count, 3, generator=generator) * 2 - 1) * reach
+    directions = F.normalize(torch.randn(count, 3, generator=generator), dim=-1)
+    jitters = torch.rand(count, generator=generator)
+    return origins, directions, torch.full((count,), 0.05), torch.full((count,), 9.0), jitters
+
+
+def both(rays: tuple[torch.Tensor, ...], guide: Guide) -> tuple[torch.Tensor, ...]:
+    """t_mids and lengths of the twin in double precision, then those of the kernel."""
+    double = [part.double() for part in rays]
+    t_mids, lengths = spread_samples(*double, guide, most_steps=300)
+    known = guide._replace(density=guide.density.numpy())
+    count = len(rays[0])
+    kernel_mids, kernel_lengths = np.zeros((2, count, guide.samples), np.float32)
+    segments = np.zeros((3, 1024))
+    for ray in range(count):
+        spread_on_cpu(
+            *(part[ray].numpy() for part in rays),
+            known.density,
+            known,
+            guide.samples,
+            segments,
+            kernel_mids[ray],
+            kernel_lengths[ray],
+            0,
+        )
+    return t_mids, lengths, torch.from_numpy(kernel_mids), torch.from_numpy(kernel_lengths)
+
+
+@pytest.mark.parametrize("cascades", [1, 3])
+@pytest.mark.parametrize("filled", [0.02, 0.3, 1.0])
+def test_the_kernel_equals_its_twin(cascades, filled):
+    rays = random_rays(200, 0.9 * 2 ** (cascades - 1))
+    t_mids, lengths, kernel_mids, kernel_lengths = both(rays, make_guide(cascades, filled=filled))
+    met = lengths.sum(dim=-1) > 0
+    assert met.any()
+    # A point within rounding of a cell's border may fall to either side: a ray in a hundred.
+    agree = ((lengths - kernel_lengths).abs() < 1e-4).all(dim=-1)
+    assert agree.float().mean() >= 0.98
+    agree &= met
+    torch.testing.assert_close(kernel_mids[agree].double(), t_mids[agree], atol=2e-4, rtol=1e-4)
+
+
+def test_rays_through_empty_space_have_no_samples():
+    guide = make_guide(2)._replace(density=torch.zeros(2 * RESOLUTION**3))
+    t_mids, lengths, _, kernel_lengths = both(random_rays(20, 1.0), guide)
+    assert not lengths.any()
+    assert not kernel_lengths.any()
+    assert t_mids.isfinite().all()
+
+
+@pytest.mark.parametrize("direction", [(1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, 1.0)])
+def test_rays_along_axes_on_faces_and_borders_are_sampled_too(direction):
+    count = 9
+    origins = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * 3)
+    origins = torch.cat([origins, torch.zeros(1, 3)]) - torch.tensor(direction) * 0.5
+    rays = (
+        origins,
+        torch.tensor(direction).expand(count, 3).contiguous(),
+        torch.full((count,), 0.05),
+        torch.full((count,), 4.0),
+        torch.full((count,), 0.25),
+    )
+    t_mids, lengths, kernel_mids, kernel_lengths = both(rays, make_guide(2, filled=1.0))
+    assert (lengths.sum(dim=-1) > 0).all()
+    torch.testing.assert_close(kernel_lengths.double(), lengths, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(kernel_mids.double(), t_mids, atol=1e-4, rtol=1e-4)
+
+
+def test_samples_lie_in_occupied_cells_and_their_lengths_add_up_to_the_occupied_part():
+    guide = make_guide(1, samples=40, opaque=0.0, explore=1.0)
+    rays = [part.double() for part in random_rays(50, 0.5)]
+    t_mids, lengths = spread_samples(*rays, guide, most_steps=300)
+    points = rays[0][:, None] + t_mids[..., None] * rays[1][:, None]
+    fine = torch.arange(20_000, dtype=torch.float64) * 2e-4
+    for ray in range(50):
+        edges = Steps(guide.shortest, guide.cone)
+        first = edges.at(rays[2][ray]) + rays[4][ray]
+        number = ((fine / guide.shortest) - first).floor()
+        middles = (number + first + 0.5) * guide.shortest
+        cells = cell_indices(rays[0][ray] + middles[:, None] * rays[1][ray], RESOLUTION, 1)
+        full = (number >= 0) & (cells >= 0) & (guide.density[cells.clamp(min=0)] > 0)
+        assert abs(float(full.sum() * 2e-4 - lengths[ray].sum())) < 0.01
+    # A step counts as what its middle is: half a step aside at most.
+    cells = cell_indices(points, RESOLUTION, 1)
+    near = guide.density[cells.clamp(min=0)] > 0
+    assert near[lengths > 1e-6].double().mean() > 0.6
+
+
+def test_dense_cells_get_more_samples_than_thin_ones():
+    density = torch.full((RESOLUTION,) * 3, 0.1)
+    density[10] = 5.0  # a wall across x
+    guide = make_guide(1, samples=64)._replace(density=density.flatten())
+    ray = (torch.tensor([[-1.0, 0.1, 0.1]]), torch.tensor([[1.0, 0.0, 0.0]]))
+    t_mids, _ = spread_samples(
+        *ray, torch.zeros(1), torch.full((1,), 2.0), torch.full((1,), 0.5), guide, 100
+    )
+    in_wall = ((t_mids > 10 / 8 - 0.1) & (t_mids < 11 / 8 + 0.1)).float().mean()
+    assert 0.25 < in_wall < 0.6
+
+
+@pytest.mark.parametrize("cone", [0.0, 1 / 48, 0.3])
+def test_steps_are_numbered_from_zero_without_gap_and_grow_with_distance(cone):
+    steps = Steps(0.02, cone)
+    t = torch.linspace(0, 30, 1000, dtype=torch.float64)
+    torch.testing.assert_close(steps.distance(steps.at(t)), t)
+    lengths = steps.distance(torch.arange(1, 300).double()).diff()
+    # Where the two kinds of steps meet, one may be a little shorter.
+    assert (lengths.diff() >= -0.05 * lengths[:-1]).all()
+    assert lengths[0] == pytest.approx(0.02)
