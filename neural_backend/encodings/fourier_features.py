@@ -34,7 +34,7 @@ class FourierFeatures(nn.Module):
         self.register_buffer("waves", waves)
 
     def forward(self, coordinates: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
-        # Not `@` or `linear`: those run in bf16 under autocast, which has too few digits for a
-        # phase.
-        phases = 2 * math.pi * (coordinates[..., None, :] * self.waves).sum(dim=-1)
+        # In bf16, as under autocast, a product has too few digits for a phase.
+        with torch.autocast(coordinates.device.type, enabled=False):
+            phases = coordinates @ (2 * math.pi * self.waves.T)
         return torch.cat([phases.cos(), phases.sin()], dim=-1)

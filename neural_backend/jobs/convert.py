@@ -13,7 +13,7 @@ from .pictures import tell_progress
 def run(job: Convert) -> Iterator[Event]:
     """Copies the capture, pictures and all. Raises JobError where it cannot be read or written."""
     yield Progress(job_id=job.job_id, stage="reading the capture", done=0, total=1, unit="")
-    capture = load_capture(job.capture)
+    capture = load_capture(job.capture, hold_out=0)  # no test split that is not the capture's
     output = Path(job.output).expanduser().absolute()
     warnings = yield from tell_progress(
         lambda on_progress: write_capture(capture, output, job.dialect, on_progress),
