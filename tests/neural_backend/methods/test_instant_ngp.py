@@ -96,24 +96,6 @@ def test_depth_and_density_are_those_of_the_ball(learned, ball):
     assert (colors[:, 0] > colors[:, 2]).all()  # the ball is orange
 
 
-def test_normals_point_out_of_what_is_dense(ball):
-    """In a field whose density falls along x, by its weights."""
-    config = replace(SMALL, levels=1, coarsest=8, finest=8, log2_entries=10)
-    method = InstantNGP(config, ball[1], False, 1, CPU)
-    layout = method.field.encoding.layout
-    place = torch.arange(layout.offsets[-1]) % 9 / 8
-    method.field.encoding.table.data[:] = (1 - place)[:, None]
-    shapes = method.field.sizes.shapes
-    sizes = [rows * columns for rows, columns in shapes]
-    parts = method.field.weights.data.split(sizes)
-    parts[0].fill_(1.0)
-    parts[1].fill_(0.0)
-    parts[1][: shapes[1][1]] = 0.005
-    rays = Rays(torch.tensor([[0.0, 0.0, 3.0]]), torch.tensor([[0.0, 0.0, -1.0]]))
-    shown = method.render_rays(rays, normals=True)
-    torch.testing.assert_close(shown.normals, torch.tensor([[1.0, 0.0, 0.0]]), atol=0.1, rtol=0)
-
-
 def test_the_visual_hull_is_known_before_the_first_step(ball):
     method = make(ball)
     inside, outside = torch.zeros(1, 3), torch.tensor([[0.0, 0.0, 1.5 * RADIUS]])
