@@ -126,6 +126,7 @@ def extract_mesh(
     keep_components: float = 0.02,
     keep_unseen: bool = False,
     colors: bool = True,
+    time: float = 0.0,
     device: str = "auto",
     on_event: OnEvent | None = None,
 ) -> MeshReady:
@@ -140,6 +141,7 @@ def extract_mesh(
         keep_components=keep_components,
         keep_unseen=keep_unseen,
         colors=colors,
+        time=time,
         device=device,
     )
     return _answer(start(job), on_event)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A capture: pictures whose cameras are known."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -62,4 +62,10 @@ class Capture:
 
     @property
     def is_dynamic(self) -> bool:
-        return len({view.time for view in self.views if view.time is not None}) > 1
+        return bool(distinct_times(self.views))
+
+
+def distinct_times(views: Iterable[View]) -> tuple[float, ...]:
+    """The times of the views in rising order, each once; empty where they are not two or more."""
+    times = sorted({view.time for view in views if view.time is not None})
+    return tuple(times) if len(times) > 1 else ()

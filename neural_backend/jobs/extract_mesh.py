@@ -13,6 +13,7 @@ from ..meshing.mesh import FORMATS, Mesh, write_mesh
 from ..meshing.surface import extract_mesh
 from ..meshing.visibility import Camera
 from ..methods.base import Method
+from ..methods.moment import Moment
 from ..protocol.errors import JobError
 from ..protocol.messages import Event, ExtractMesh, MeshReady, Progress, Warned
 from .devices import choose_device
@@ -36,6 +37,7 @@ def run(job: ExtractMesh) -> Generator[Event, None, None]:
     _check_options(job, output)
     yield Progress(job_id=job.job_id, stage="loading the field", done=0, total=1, unit="")
     method = load_method(run_folder, choose_device(job.device))
+    moment = Moment(method, job.time)
     bounds = _bounds(job, method)
     views: tuple = ()
     try:
@@ -46,10 +48,10 @@ def run(job: ExtractMesh) -> Generator[Event, None, None]:
     level = job.level
     if level <= 0:
         yield Progress(job_id=job.job_id, stage="choosing the level", done=0, total=1, unit="")
-        level = _choose_level(method, bounds, views)
+        level = _choose_level(moment, bounds, views)
     cameras = [(view.intrinsics, view.camera_to_world) for view in views]
-    surface = Isosurface(method.density, level, inside_above=True, bounds=bounds)
-    mesh = yield from _extract(job, surface, method, cameras)
+    surface = Isosurface(moment.density, level, inside_above=True, bounds=bounds)
+    mesh = yield from _extract(job, surface, moment, cameras)
     if not len(mesh.faces):
         raise JobError(
             f"The field has no surface at a density of {level:g} that can be seen in its bounds.",
@@ -67,13 +69,13 @@ def run(job: ExtractMesh) -> Generator[Event, None, None]:
 
 
 def _extract(
-    job: ExtractMesh, surface: Isosurface, method: Method, cameras: list[Camera]
+    job: ExtractMesh, surface: Isosurface, moment: Moment, cameras: list[Camera]
 ) -> Generator[Event, None, Mesh]:
     steps = extract_mesh(
         surface,
         job.resolution,
         job.keep_components,
-        method.color if job.colors else None,
+        moment.color if job.colors else None,
         cameras,
         job.keep_unseen,
     )
@@ -100,13 +102,13 @@ def _extract(
             )
 
 
-def _choose_level(method: Method, bounds: torch.Tensor, views: tuple) -> float:
+def _choose_level(moment: Moment, bounds: torch.Tensor, views: tuple) -> float:
     rays = (
         random_camera_rays(views, _LEVEL_RAYS, bounds.device)
         if views
         else random_rays_into(bounds, _LEVEL_RAYS)
     )
-    found = choose_level(method.density, rays, bounds)
+    found = choose_level(moment.density, rays, bounds)
     if found is None:
         raise JobError(
             "The field is empty: it stops no light within its bounds.",
@@ -140,6 +142,11 @@ def _check_options(job: ExtractMesh, output: Path) -> None:
         raise JobError(
             f"A mesh cannot have a resolution of {job.resolution}.",
             f"Choose a number from 2 to {_HIGHEST_RESOLUTION}.",
+        )
+    if not 0 <= job.time <= 1:
+        raise JobError(
+            f"A mesh cannot be made at a time of {job.time:g}.",
+            "Choose a time from 0, the capture's first, to 1, its last.",
         )
     for corner in (job.crop_min, job.crop_max):
         if len(corner) not in (0, 3):

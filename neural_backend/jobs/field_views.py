@@ -8,6 +8,7 @@ from ..datasets.capture import View
 from ..datasets.ray_batches import camera_rays
 from ..geometry.rays import Rays, RenderedRays
 from ..methods.base import Method
+from ..methods.moment import Moment
 from ..rendering.image import RenderedImage, render_view
 from ..rendering.normals import normals_at_depth
 
@@ -24,12 +25,13 @@ def render_field(
     """
     lens = view.intrinsics
     rays = camera_rays(lens, view.camera_to_world, view.time, appearance, method.device)
+    moment = Moment(method, view.time)
     radius = float((method.bounds[1] - method.bounds[0]).max()) / _DETAILS
 
     def render_rays(rays: Rays, normals: bool) -> RenderedRays:
         rendered = method.render_rays(rays, normals)
         if normals and rendered.normals is None:
-            found = normals_at_depth(method.density, rays, rendered, radius)
+            found = normals_at_depth(moment.density, rays, rendered, radius)
             rendered = replace(rendered, normals=found)
         return rendered
 

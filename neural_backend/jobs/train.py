@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from .. import __version__
-from ..datasets.capture import Capture, View
+from ..datasets.capture import Capture, View, distinct_times
 from ..datasets.loading import load_capture
 from ..datasets.ray_batches import RayBatches
 from ..datasets.transforms_writing import write_transforms
@@ -168,6 +168,7 @@ class _Training:
             bounds=tuple(tuple(map(float, corner)) for corner in self.capture.bounds),
             unbounded=self.capture.unbounded,
             num_views=len(views),
+            times=distinct_times(views),
         )
         self.folder.update_record(views_digest=_digest(views))
         # Networks draw their first weights from torch's own generator.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the trainer, the renderer and the mesher need of a method."""
 
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -11,7 +11,7 @@ from ..datasets.ray_batches import RayBatches
 from ..geometry.rays import Rays, RenderedRays
 from ..training.trainer import TrainingProgress
 
-__all__ = ["Method", "TrainingProgress"]
+__all__ = ["DynamicMethod", "Method", "TrainingProgress", "WarpingMethod"]
 
 
 class Method(Protocol):
@@ -59,3 +59,37 @@ class Method(Protocol):
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Takes back what `state` returned. Raises ValueError where names or shapes do not fit."""
+
+
+@runtime_checkable
+class DynamicMethod(Method, Protocol):
+    """A method whose field moves. Times are in [0, 1], those of the capture; None stands for 0.
+
+    Its constructor also takes `times`: the distinct times of the training views in rising order,
+    empty for a scene that does not move. `render_rays` takes them from `rays.times`.
+    """
+
+    is_dynamic: ClassVar[bool]
+
+    def density(
+        self, points: Float[Tensor, "points 3"], times: Float[Tensor, " points"] | None = None
+    ) -> Float[Tensor, " points"]:
+        """Density per scene unit at world positions and times; 0 outside what was learned."""
+
+    def color(
+        self,
+        points: Float[Tensor, "points 3"],
+        directions: Float[Tensor, "points 3"],
+        times: Float[Tensor, " points"] | None = None,
+    ) -> Float[Tensor, "points 3"]:
+        """Color in [0, 1] of the field at `points` and `times` seen along `directions`."""
+
+
+@runtime_checkable
+class WarpingMethod(DynamicMethod, Protocol):
+    """A dynamic method that bends space into a canonical field: `warp`, then a field at rest."""
+
+    def to_canonical(
+        self, points: Float[Tensor, "points 3"], times: Float[Tensor, " points"]
+    ) -> Float[Tensor, "points 3"]:
+        """Where in the canonical field, in scene units, lies what is at `points` at `times`."""

@@ -31,6 +31,8 @@ class MethodRecipe:
     bounds: tuple[tuple[float, ...], ...]
     unbounded: bool
     num_views: int
+    times: tuple[float, ...] = ()
+    """The distinct times of the training views in rising order; empty where nothing moves."""
 
 
 def resolve_method(method: str, device: torch.device, unbounded: bool) -> str:
@@ -70,12 +72,15 @@ def build_method(recipe: MethodRecipe, device: torch.device) -> Method:
         raise JobError(f"There is no method {recipe.method!r}.", "Update Neural Fields.")
     module, class_name = _module(recipe.method), METHODS[recipe.method].partition(":")[2]
     config = config_from_dict(type(module.PRESETS["standard"]), recipe.config)
-    return getattr(module, class_name)(
+    method_class = getattr(module, class_name)
+    dynamic = {"times": recipe.times} if getattr(method_class, "is_dynamic", False) else {}
+    return method_class(
         config,
         bounds=torch.tensor(recipe.bounds, dtype=torch.float32),
         unbounded=recipe.unbounded,
         num_views=recipe.num_views,
         device=device,
+        **dynamic,
     )
 
 

@@ -81,6 +81,7 @@ class ExtractMesh:
         bool, "keep surfaces that no training camera can see, as within solids"
     ] = False
     colors: Annotated[bool, "colour the vertices"] = True
+    time: Annotated[float, "moment of a moving field: from 0, the capture's first, to 1"] = 0.0
     device: Annotated[str, "auto, cpu or cuda"] = "auto"
 
 
