@@ -53,6 +53,11 @@ BACKGROUNDS = (
     ("black", "Black", "Black behind the field"),
     ("learned", "Learned", "The surroundings as the pictures show them"),
 )
+SURFACES = (
+    ("auto", "Auto", "Depth, unless a level is given"),
+    ("depth", "Depth", "Where the training's cameras see their rays end: smooth"),
+    ("density", "Density", "Where the density reaches a level: keeps the finest parts, is rougher"),
+)
 
 
 def _device() -> Any:
@@ -266,6 +271,13 @@ class MeshProperties:
         default=256,
         min=8,
         soft_max=1024,
+        options=FORGET,
+    )
+    surface: EnumProperty(
+        name="Surface",
+        description="What the mesh is made from",
+        items=SURFACES,
+        default="auto",
         options=FORGET,
     )
     level: FloatProperty(

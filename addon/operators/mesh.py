@@ -31,6 +31,7 @@ class NEURALFIELDS_OT_extract_mesh(OnField, MeshProperties, bpy.types.Operator):
         assert field is not None  # by poll
         names = (
             "resolution",
+            "surface",
             "level",
             "use_crop",
             "crop_min",
@@ -45,6 +46,7 @@ class NEURALFIELDS_OT_extract_mesh(OnField, MeshProperties, bpy.types.Operator):
             job_id=session.new_job_id(),
             run=absolute(field.neural_field.run),
             resolution=options["resolution"],
+            surface=options["surface"],
             level=options["level"],
             crop_min=tuple(options["crop_min"]) if cropped else (),
             crop_max=tuple(options["crop_max"]) if cropped else (),

@@ -4,26 +4,31 @@
 import time
 from collections.abc import Generator
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from ..meshing.isosurface import Isosurface
 from ..meshing.level import choose_level, random_rays_into
-from ..meshing.mesh import FORMATS, Mesh, write_mesh
-from ..meshing.surface import extract_mesh
-from ..meshing.visibility import Camera
+from ..meshing.mesh import FORMATS, write_mesh
+from ..meshing.surface import Step, extract_mesh
 from ..methods.base import Method
 from ..methods.moment import Moment
 from ..protocol.errors import JobError
 from ..protocol.messages import Event, ExtractMesh, MeshReady, Progress, Warned
+from .depth_surface import depth_surface, seconds_to_render
 from .devices import choose_device
 from .run_capture import load_run_capture, random_camera_rays
 from .run_folder import RunFolder
 from .trained_method import load_method
 
+Result = TypeVar("Result")
+
 _LEVEL_RAYS = 1536
 _TELL_EVERY_S = 0.25
 _HIGHEST_RESOLUTION = 2048
+_LONGEST_WAIT_S = 300.0
+_SURFACES = ("auto", "depth", "density")
 
 
 def run(job: ExtractMesh) -> Generator[Event, None, None]:
@@ -45,16 +50,22 @@ def run(job: ExtractMesh) -> Generator[Event, None, None]:
     except JobError as error:
         message = f"The cameras of the training cannot be read, so none guide the mesh: {error}"
         yield Warned(job_id=job.job_id, message=message)
-    level = job.level
-    if level <= 0:
-        yield Progress(job_id=job.job_id, stage="choosing the level", done=0, total=1, unit="")
-        level = _choose_level(moment, bounds, views)
+    surface = yield from _find_surface(job, moment, bounds, views)
     cameras = [(view.intrinsics, view.camera_to_world) for view in views]
-    surface = Isosurface(moment.density, level, inside_above=True, bounds=bounds)
-    mesh = yield from _extract(job, surface, moment, cameras)
+    steps = extract_mesh(
+        surface,
+        job.resolution,
+        job.keep_components,
+        moment.color if job.colors else None,
+        cameras,
+        job.keep_unseen,
+        moment.density,
+    )
+    mesh = yield from _told(job, steps)
     if not len(mesh.faces):
+        at = f" at a density of {surface.level:g}" if surface.inside_above else ""
         raise JobError(
-            f"The field has no surface at a density of {level:g} that can be seen in its bounds.",
+            f"The field has no surface{at} that can be seen in its bounds.",
             "Choose a lower level or a larger crop box, or train longer.",
         )
     yield Progress(job_id=job.job_id, stage="writing the mesh", done=0, total=1, unit="")
@@ -64,21 +75,39 @@ def run(job: ExtractMesh) -> Generator[Event, None, None]:
         output=str(output.absolute()),
         num_vertices=len(mesh.vertices),
         num_faces=len(mesh.faces),
-        level=float(level),
+        level=float(surface.level),
     )
 
 
-def _extract(
-    job: ExtractMesh, surface: Isosurface, moment: Moment, cameras: list[Camera]
-) -> Generator[Event, None, Mesh]:
-    steps = extract_mesh(
-        surface,
-        job.resolution,
-        job.keep_components,
-        moment.color if job.colors else None,
-        cameras,
-        job.keep_unseen,
-    )
+def _find_surface(
+    job: ExtractMesh, moment: Moment, bounds: torch.Tensor, views: tuple
+) -> Generator[Event, None, Isosurface]:
+    if job.surface == "depth" and not views:
+        raise JobError(
+            "Without the cameras of the training there are no depths to make a mesh from.",
+            "Put the capture back in its place, or make the mesh from density.",
+        )
+    by_depth = job.surface == "depth" or (job.surface == "auto" and job.level <= 0 and bool(views))
+    if by_depth and job.surface == "auto":
+        wait = seconds_to_render(moment, views)
+        if wait > _LONGEST_WAIT_S:
+            by_depth = False
+            message = (
+                f"Rendering depths would take {wait / 60:.0f} minutes, so the mesh is made from "
+                "density, which is rougher; ask for a surface from depth to have it all the same."
+            )
+            yield Warned(job_id=job.job_id, message=message)
+    if by_depth:
+        return (yield from _told(job, depth_surface(moment, views, bounds, job.resolution)))
+    level = job.level
+    if level <= 0:
+        yield Progress(job_id=job.job_id, stage="choosing the level", done=0, total=1, unit="")
+        level = _choose_level(moment, bounds, views)
+    return Isosurface(moment.density, level, inside_above=True, bounds=bounds)
+
+
+def _told(job: ExtractMesh, steps: Generator[Step, None, Result]) -> Generator[Event, None, Result]:
+    """Tells of steps as the job's progress; returns what they return."""
     stage, started, told = "", 0.0, 0.0
     while True:
         try:
@@ -137,6 +166,10 @@ def _check_options(job: ExtractMesh, output: Path) -> None:
     if output.suffix.lower() not in FORMATS:
         raise JobError(
             f"A mesh cannot be written to {output.name}.", f"Choose a name in {', '.join(FORMATS)}."
+        )
+    if job.surface not in _SURFACES:
+        raise JobError(
+            f"A mesh cannot be made from {job.surface!r}.", f"Choose {', '.join(_SURFACES)}."
         )
     if not 2 <= job.resolution <= _HIGHEST_RESOLUTION:
         raise JobError(

@@ -120,16 +120,19 @@ def learn(
     gradients: Float[Tensor, "parts rows channels"],
     touched: UInt8[Tensor, " rows"],
     gain_gradient: Float[Tensor, "rays 3"],
+    distortion: float = 0.0,
 ) -> tuple[Tensor | float, int]:
     """Adds the gradient of half the summed squared error to `gradients`, marking `touched` rows.
+
+    `distortion` weighs the summed distances between the samples of a ray, each pair by its weights.
 
     On a CPU each part of `gradients` belongs to one thread, so that no two add to the same number
     and the result does not depend on their timing. Returns the summed squared error and the number
     of samples (−1 where counting would wait for the device).
     """
     if grid.rows.device.type != "cpu":
-        return reference.learn(grid, rays, gradients[0], touched, gain_gradient)
-    from . import voxel_grid_numba as numba_kernels
+        return reference.learn(grid, rays, gradients[0], touched, gain_gradient, distortion)
+    from . import voxel_grid_training_numba as numba_kernels
 
     parts = gradients.shape[0]
     totals = np.zeros((parts, 2))
@@ -141,7 +144,7 @@ def learn(
     def run(part: int) -> None:
         numba_kernels.learn(
             part * count // parts, (part + 1) * count // parts, *arrays, space, index, skip, rows,
-            grid.num_basis, tables[part], marks, gains, totals[part],
+            grid.num_basis, np.float32(distortion), tables[part], marks, gains, totals[part],
         )  # fmt: skip
 
     for_each(run, parts)

@@ -12,7 +12,7 @@ color.
 import numpy as np
 
 from .compilation import jit
-from .instructions_numba import add_to_row, blend_rows, float_of_bits, prefetch_row
+from .instructions_numba import blend_rows, float_of_bits, prefetch_row
 
 ZERO, ONE = np.float32(0.0), np.float32(1.0)
 MAX_SAMPLES = 1024
@@ -136,7 +136,7 @@ def _march(origin, direction, t, t_end, space, index, skip, rows, gradient, room
 
 
 @jit
-def _trace(
+def trace(
     origin,
     direction,
     jitter,
@@ -236,132 +236,7 @@ def render(first, last, origins, directions, space, index, skip, rows, num_basis
     for ray in range(first, last):
         d = directions[ray]
         harmonics(d[0], d[1], d[2], num_basis, basis)
-        _trace(
+        trace(
             origins[ray], d, np.float32(0.5), space, index, skip, rows, rows, basis, False,
             ids, weights, ts, samples, out[ray],
         )  # fmt: skip
-
-
-@jit
-def learn(
-    first,
-    last,
-    origins,
-    directions,
-    rgba,
-    backgrounds,
-    jitters,
-    gains,
-    space,
-    index,
-    skip,
-    rows,
-    num_basis,
-    gradient,
-    touched,
-    gain_gradient,
-    totals,
-):
-    """Adds the gradient of the squared error of a span of rays to `gradient` (rows' shape).
-
-    `rgba` is what was seen, straight alpha; both sides are shown over `backgrounds`. `gains`
-    brighten the field's color, ray by ray. `touched` marks rows with a gradient. `totals` gets the
-    sum of the squared errors and the number of samples.
-    """
-    basis = np.empty(num_basis, np.float32)
-    ids, ts = np.empty((MAX_SAMPLES, 8), np.uint32), np.empty(MAX_SAMPLES, np.float32)
-    weights, samples = (
-        np.empty((MAX_SAMPLES, 8), np.float32),
-        np.empty((MAX_SAMPLES, 5), np.float32),
-    )
-    out, slope = np.empty(5, np.float32), np.zeros(rows.shape[1], np.float32)
-    error_sum, num_samples = 0.0, 0
-    for ray in range(first, last):
-        d = directions[ray]
-        harmonics(d[0], d[1], d[2], num_basis, basis)
-        count = _trace(
-            origins[ray], d, jitters[ray], space, index, skip, rows, gradient, basis, True,
-            ids, weights, ts, samples, out,
-        )  # fmt: skip
-        num_samples += count
-        alpha, escaped = rgba[ray, 3], out[3]
-        b0, b1, b2 = backgrounds[ray, 0], backgrounds[ray, 1], backgrounds[ray, 2]
-        k0, k1, k2 = gains[ray, 0], gains[ray, 1], gains[ray, 2]
-        e0 = k0 * out[0] + escaped * b0 - (rgba[ray, 0] * alpha + (ONE - alpha) * b0)
-        e1 = k1 * out[1] + escaped * b1 - (rgba[ray, 1] * alpha + (ONE - alpha) * b1)
-        e2 = k2 * out[2] + escaped * b2 - (rgba[ray, 2] * alpha + (ONE - alpha) * b2)
-        error_sum += e0 * e0 + e1 * e1 + e2 * e2
-        gain_gradient[ray, 0] = e0 * out[0]
-        gain_gradient[ray, 1] = e1 * out[1]
-        gain_gradient[ray, 2] = e2 * out[2]
-        _spread(
-            count, e0, e1, e2, k0, k1, k2, b0, b1, b2, basis, space[12], ids, weights, ts,
-            samples, out, slope, gradient, touched,
-        )  # fmt: skip
-    totals[0] = error_sum
-    totals[1] = num_samples
-
-
-@jit
-def _spread(
-    count,
-    e0,
-    e1,
-    e2,
-    k0,
-    k1,
-    k2,
-    b0,
-    b1,
-    b2,
-    basis,
-    fade,
-    ids,
-    weights,
-    ts,
-    samples,
-    out,
-    slope,
-    gradient,
-    touched,
-):
-    """Adds one ray's gradient, half that of the squared error, to the rows it met.
-
-    With C the ray's color, T the transmittance behind a sample and S what is seen behind it (its
-    background included), dC / d(optical depth) = T · color − S.
-    """
-    num_basis = len(basis)
-    behind0 = k0 * out[0] + out[3] * b0
-    behind1 = k1 * out[1] + out[3] * b1
-    behind2 = k2 * out[2] + out[3] * b2
-    transmittance = ONE
-    for i in range(count):
-        opacity = samples[i, 0]
-        r, g, b = samples[i, 2], samples[i, 3], samples[i, 4]
-        weight = transmittance * opacity
-        behind0 -= weight * k0 * r
-        behind1 -= weight * k1 * g
-        behind2 -= weight * k2 * b
-        transmittance *= ONE - opacity
-        nearness = min(ONE, ts[i] * ts[i] * fade * fade) if fade > ZERO else ONE
-        slope[0] = (
-            nearness
-            * samples[i, 1]
-            * (
-                e0 * (transmittance * k0 * r - behind0)
-                + e1 * (transmittance * k1 * g - behind1)
-                + e2 * (transmittance * k2 * b - behind2)
-            )
-        )
-        weight *= nearness
-        h0 = e0 * k0 * weight * r * (ONE - r)
-        h1 = e1 * k1 * weight * g * (ONE - g)
-        h2 = e2 * k2 * weight * b * (ONE - b)
-        for k in range(num_basis):
-            slope[1 + 3 * k] = h0 * basis[k]
-            slope[2 + 3 * k] = h1 * basis[k]
-            slope[3 + 3 * k] = h2 * basis[k]
-        for corner in range(8):
-            row, share = ids[i, corner], weights[i, corner]
-            touched[row] = 1
-            add_to_row(gradient, row, share, slope)

@@ -25,27 +25,35 @@ def render(grid: "Grid", origins: Tensor, directions: Tensor) -> Float[Tensor, "
     """See `kernels.voxel_grid.render`."""
     with torch.no_grad():
         jitters = torch.full_like(origins[:, 0], 0.5)
-        color, transmittance, depth = trace(grid, grid.rows, origins, directions, jitters)
+        color, transmittance, depth, _ = trace(grid, grid.rows, origins, directions, jitters)
     return torch.cat([color, transmittance[:, None], depth[:, None]], dim=-1)
 
 
 def learn(
-    grid: "Grid", rays: "GridRays", gradient: Tensor, touched: Tensor, gain_gradient: Tensor
+    grid: "Grid",
+    rays: "GridRays",
+    gradient: Tensor,
+    touched: Tensor,
+    gain_gradient: Tensor,
+    distortion: float = 0.0,
 ) -> tuple[Tensor, int]:
     """See `kernels.voxel_grid.learn`; by automatic differentiation."""
     with torch.enable_grad():
         rows = grid.rows.detach().requires_grad_()
         gains = rays.gains.detach().to(rows.dtype).requires_grad_()
-        color, transmittance, _ = trace(grid, rows, rays.origins, rays.directions, rays.jitters)
+        color, transmittance, _, spread = trace(
+            grid, rows, rays.origins, rays.directions, rays.jitters
+        )
         alpha, escaped = rays.rgba[:, 3:], transmittance[:, None]
         seen = rays.rgba[:, :3] * alpha + (1 - alpha) * rays.backgrounds
         error = gains * color + escaped * rays.backgrounds - seen
-        loss = error.square().sum() / 2
+        squares = error.square().sum()
+        loss = squares / 2 + distortion * spread.sum()
         by_rows, by_gains = torch.autograd.grad(loss, (rows, gains))
     gradient += by_rows
     touched |= (by_rows != 0).any(dim=-1).to(touched.dtype)
     gain_gradient.copy_(by_gains)
-    return 2 * loss.detach(), -1
+    return squares.detach(), -1
 
 
 def lookup(
@@ -63,8 +71,10 @@ def lookup(
 
 def trace(
     grid: "Grid", rows: Tensor, origins: Tensor, directions: Tensor, jitters: Tensor
-) -> tuple[Float[Tensor, "rays 3"], Float[Tensor, " rays"], Float[Tensor, " rays"]]:
-    """Premultiplied color, transmittance and depth sum; differentiable in `rows`."""
+) -> tuple[
+    Float[Tensor, "rays 3"], Float[Tensor, " rays"], Float[Tensor, " rays"], Float[Tensor, " rays"]
+]:
+    """Premultiplied color, transmittance, depth sum and distortion; differentiable in `rows`."""
     space = grid.space
     with torch.no_grad():
         t, kept = _march(grid, origins.to(rows), directions.to(rows), jitters.to(rows))
@@ -83,10 +93,28 @@ def trace(
 
     in_grid = torch.zeros_like(t).masked_scatter(kept, optical_depth)
     in_front = F.pad(in_grid.cumsum(dim=-1)[:, :-1], (1, 0))
-    weight = (torch.exp(-in_front) * -torch.expm1(-in_grid))[kept]
+    all_weights = torch.exp(-in_front) * -torch.expm1(-in_grid)
+    weight = all_weights[kept]
     out = torch.zeros_like(origins.to(rows)).index_add(0, ray, weight[:, None] * color)
     depth = torch.zeros_like(t[:, 0]).index_add(0, ray, weight * distance)
-    return out, torch.exp(-in_grid.sum(dim=-1)), depth
+    spread = _distortion(space, torch.where(kept, t, 0), all_weights)
+    return out, torch.exp(-in_grid.sum(dim=-1)), depth, spread
+
+
+def _distortion(
+    space: "Space", t: Float[Tensor, "rays samples"], weights: Float[Tensor, "rays samples"]
+) -> Float[Tensor, " rays"]:
+    """The sum over all pairs of a ray's samples of weight · weight · distance; see the other twin.
+
+    Samples are in order, so each is compared at once with all before it.
+    """
+    places = t / space.half
+    if space.shell > 0:
+        places = places / (1 + places)
+    moments = weights * places
+    before = F.pad(weights.cumsum(dim=-1)[:, :-1], (1, 0))
+    moments_before = F.pad(moments.cumsum(dim=-1)[:, :-1], (1, 0))
+    return 2 * (weights * (places * before - moments_before)).sum(dim=-1)
 
 
 def harmonics(directions: Float[Tensor, "rays 3"], num_basis: int) -> Float[Tensor, "rays basis"]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..geometry.gradients import smoothed_gradient
 from .grid import Lattice
-from .isosurface import MAX_POINTS, Isosurface
+from .isosurface import MAX_POINTS, Isosurface, ValueFn
 from .marching_cubes import marching_cubes
 from .mesh import Mesh
 from .visibility import Camera, without_unseen
@@ -40,9 +40,12 @@ def extract_mesh(
     color_fn: ColorFn | None = None,
     cameras: Sequence[Camera] = (),
     keep_unseen: bool = True,
+    density_fn: ValueFn | None = None,
     seed: int = 0,
 ) -> Generator[Step, None, Mesh]:
     """The mesh of a surface, with normals and, where there is a `color_fn`, colors.
+
+    A `density_fn` tells how deep under the surface the color lies that cameras see.
 
     `resolution` is the number of cells along the longest side. Connected parts smaller than
     `keep_components` of the largest are left out, and, unless `keep_unseen`, what none of the
@@ -62,7 +65,9 @@ def extract_mesh(
     normals = surface_normals(surface, mesh, cell)
     colors = None
     if color_fn is not None:
-        colors = yield from _vertex_colors(surface, color_fn, mesh, normals, cell, cameras)
+        colors = yield from _vertex_colors(
+            surface, color_fn, density_fn, mesh, normals, cell, cameras
+        )
     return Mesh(mesh.vertices, mesh.faces, normals, colors)
 
 
@@ -80,6 +85,7 @@ def _named(
 def _vertex_colors(
     surface: Isosurface,
     color_fn: ColorFn,
+    density_fn: ValueFn | None,
     mesh: Mesh,
     normals: NDArray[np.float32],
     cell: float,
@@ -94,7 +100,7 @@ def _vertex_colors(
         yield "colors", start, len(mesh.vertices)
         points = _tensor(mesh.vertices[start : start + rows], surface)
         outward = _tensor(normals[start : start + rows], surface)
-        seen = surface_colors(surface, color_fn, points, outward, cell, positions)
+        seen = surface_colors(color_fn, density_fn, points, outward, cell, positions)
         parts.append(seen.cpu().numpy())
     return np.concatenate(parts)
 
@@ -127,8 +133,8 @@ def surface_normals(surface: Isosurface, mesh: Mesh, cell: float) -> NDArray[np.
 
 
 def surface_colors(
-    surface: Isosurface,
     color_fn: ColorFn,
+    density_fn: ValueFn | None,
     points: Float[Tensor, "points 3"],
     normals: Float[Tensor, "points 3"],
     cell: float,
@@ -144,8 +150,8 @@ def surface_colors(
     t_edges = t_edges * cell
     t_mids = (t_edges[1:] + t_edges[:-1]) / 2
     layer = points[:, None] - t_mids[:, None] * normals[:, None]
-    if surface.inside_above:
-        values = surface.value_fn(layer.reshape(-1, 3)).detach().float().reshape(len(points), -1)
+    if density_fn is not None:
+        values = density_fn(layer.reshape(-1, 3)).detach().float().reshape(len(points), -1)
         optical_depth = torch.nan_to_num(values, posinf=1e30).clamp(0, 1e30) * t_edges.diff()
         in_front = torch.nn.functional.pad(optical_depth.cumsum(dim=-1)[:, :-1], (1, 0))
         weights = torch.exp(-in_front) * -torch.expm1(-optical_depth)

@@ -41,7 +41,8 @@ class VoxelGridConfig:
     rays are left for each voxel. Of n grids the last is reached at `finest_at` of the budget, the
     one before at a third of that, and so on. Each step draws `rays` rays and makes an update for
     every `update_rays` of them. Rates fall exponentially to `final_rate` of their start. `smooth_*`
-    weigh the squared differences between neighbours. `prune_opacity` is what a cell must hide to be
+    weigh the squared differences between neighbours, `distortion` how far apart a ray's light comes
+    from, which makes surfaces thin. `prune_opacity` is what a cell must hide to be
     kept and sampled. `shell` is the width, in halves of the bounds, that everything outside an
     unbounded scene's bounds is squeezed into.
     """
@@ -63,6 +64,7 @@ class VoxelGridConfig:
     beta2: float = 0.999
     smooth_density: float = 0.0
     smooth_color: float = 0.0
+    distortion: float = 0.01
     initial_density: float = -1.0
     initial_density_unbounded: float = -4.0
     prune_opacity: float = 0.03
@@ -311,8 +313,9 @@ class VoxelGrid:
         """One update from some rays. Returns the sum of squares and the gains' gradient."""
         config, field = self.config, self._field
         gain_gradient = torch.empty_like(rays.gains)
+        adam, spread = self._adam, config.distortion
         error, _ = kernels.learn(
-            field.grid, rays, self._adam.gradients, self._adam.touched, gain_gradient
+            field.grid, rays, adam.gradients, adam.touched, gain_gradient, spread
         )
         count = len(rays.origins)
         amounts = torch.full((field.rows.shape[1],), config.smooth_color * count)

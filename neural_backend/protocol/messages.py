@@ -71,6 +71,11 @@ class ExtractMesh:
         str, ".ply, .obj or .glb to write; '' for outputs/mesh.ply in the run folder"
     ] = ""
     resolution: Annotated[int, "grid cells along the longest side of the bounds"] = 256
+    surface: Annotated[
+        str,
+        "depth: where the training's cameras see rays end, smooth; density: where density "
+        "reaches a level; auto: depth, unless a level is given",
+    ] = "auto"
     level: Annotated[float, "density of the surface, per scene unit; 0 chooses it"] = 0.0
     crop_min: Annotated[tuple[float, ...], "lower corner of a crop box, three numbers or none"] = ()
     crop_max: Annotated[tuple[float, ...], "upper corner of a crop box, three numbers or none"] = ()
@@ -209,7 +214,7 @@ class MeshReady:
     output: str
     num_vertices: int
     num_faces: int
-    level: float
+    level: Annotated[float, "the density that it has, 0 where it is fused from depths"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -121,7 +121,11 @@ def test_an_operators_properties_and_the_stored_ones_are_the_same(bpy: ModuleTyp
     ("job", "shared", "apart"),
     [
         (messages.Train, settings.TrainingProperties, {"job_id", "checkpoint_seconds"}),
-        (messages.ExtractMesh, settings.MeshProperties, {"job_id", "run", "output", "colors"}),
+        (
+            messages.ExtractMesh,
+            settings.MeshProperties,
+            {"job_id", "run", "output", "colors", "time"},
+        ),
         (
             messages.RenderViews,
             settings.ViewsProperties,

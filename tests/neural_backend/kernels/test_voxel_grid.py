@@ -67,8 +67,9 @@ def test_rendering_equals_the_reference(degree: int, shell: float) -> None:
 @pytest.mark.parametrize("degree", [0, 1, 2])
 @pytest.mark.parametrize("shell", [0.0, 0.5])
 @pytest.mark.parametrize("density", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("distortion", [0.0, 0.7])
 def test_gradients_equal_those_of_automatic_differentiation(
-    degree: int, shell: float, density: float
+    degree: int, shell: float, density: float, distortion: float
 ) -> None:
     field, rays = make_field(degree, shell, seed=3, density=density), make_rays(64, seed=4)
     results = []
@@ -76,7 +77,7 @@ def test_gradients_equal_those_of_automatic_differentiation(
         gradients = torch.zeros(2, *field.rows.shape)
         touched = torch.zeros(len(field.rows), dtype=torch.uint8)
         gains = torch.zeros(64, 3)
-        error, _ = learn(field.grid, rays, gradients, touched, gains)
+        error, _ = learn(field.grid, rays, gradients, touched, gains, distortion)
         results.append((float(error), gradients.sum(dim=0), gains, touched))
     (fast_error, fast, fast_gains, touched), (slow_error, slow, slow_gains, _) = results
     assert fast_error == pytest.approx(slow_error, rel=2e-3)
@@ -87,8 +88,31 @@ def test_gradients_equal_those_of_automatic_differentiation(
     assert not fast[touched == 0].any()
 
 
-def _reference_learn(grid, rays, gradients, touched, gains):
-    return reference.learn(grid, rays, gradients[0], touched, gains)
+def _reference_learn(grid, rays, gradients, touched, gains, distortion):
+    return reference.learn(grid, rays, gradients[0], touched, gains, distortion)
+
+
+def test_distortion_is_the_mean_distance_of_all_pairs_by_their_weights() -> None:
+    """The linear sum against the double one, over what rays meet in a field of fog."""
+    field, rays = make_field(0, 0.0, seed=1), make_rays(20, seed=2)
+    grid, jitters = field.grid, torch.zeros(20)
+    found = reference.trace(grid, grid.rows, rays.origins, rays.directions, jitters)[3]
+    t, kept = reference._march(grid, rays.origins, rays.directions, jitters)
+    for ray in range(20):
+        weights, places, left = [], [], 1.0
+        for distance in t[ray][kept[ray]].tolist():
+            point = rays.origins[ray] + distance * rays.directions[ray]
+            length = grid.space.sample_length * grid.space.half
+            opacity = 1 - math.exp(-float(field.density(point[None])) * length)
+            weights.append(left * opacity)
+            places.append(distance / grid.space.half)
+            left *= 1 - opacity
+        pairs = sum(
+            a * b * abs(x - y)
+            for a, x in zip(weights, places, strict=True)
+            for b, y in zip(weights, places, strict=True)
+        )
+        assert found[ray].item() == pytest.approx(pairs, rel=1e-3, abs=1e-6)
 
 
 def test_a_ray_that_meets_nothing_sees_nothing_and_teaches_nothing() -> None:

@@ -47,7 +47,7 @@ def test_where_the_box_cuts_a_solid_the_normal_is_the_boxs() -> None:
 def test_colors_are_those_of_the_surface() -> None:
     method = AnalyticMethod(AnalyticConfig(peak=500.0, softness=0.005))
     surface = Isosurface(method.density, 100.0, True, method.bounds)
-    mesh = finish(extract_mesh(surface, 64, color_fn=method.color))
+    mesh = finish(extract_mesh(surface, 64, color_fn=method.color, density_fn=method.density))
     truth = position_color(torch.from_numpy(mesh.vertices), torch.empty(0)).numpy()
     np.testing.assert_allclose(mesh.colors, truth, atol=0.02)
 
@@ -64,8 +64,7 @@ def test_colors_are_looked_up_where_a_camera_would_see_them() -> None:
 
     points = torch.tensor([[0.1, 0.2, 0.0], [-0.4, 0.3, 0.0]])
     up = torch.tensor([[0.0, 0.0, 1.0]]).expand(2, 3)
-    surface = Isosurface(density, 0.5, True, CUBE)
-    assert (surface_colors(surface, color, points, up, cell=0.04) > 0.99).all()
+    assert (surface_colors(color, density, points, up, cell=0.04) > 0.99).all()
 
 
 def test_colors_are_those_that_the_facing_cameras_saw() -> None:
@@ -73,11 +72,10 @@ def test_colors_are_those_that_the_facing_cameras_saw() -> None:
         return (directions[:, :1] > 0.5).float().expand(-1, 3)
 
     points, outward = torch.zeros(1, 3), torch.tensor([[-1.0, 0.0, 0.0]])
-    surface = Isosurface(sphere(), 0.0, False, CUBE)
     in_front = torch.tensor([[-5.0, 0.0, 0.0]] * 3 + [[5.0, 0.0, 0.0]] * 8)
-    assert surface_colors(surface, color, points, outward, 0.1, in_front).tolist() == [[1, 1, 1]]
+    assert surface_colors(color, None, points, outward, 0.1, in_front).tolist() == [[1, 1, 1]]
     # All cameras stand behind: then it is seen along its normal.
-    assert surface_colors(surface, color, points, outward, 0.1, in_front[3:]).tolist() == [[1] * 3]
+    assert surface_colors(color, None, points, outward, 0.1, in_front[3:]).tolist() == [[1] * 3]
 
 
 def test_a_crop_box_cuts_the_mesh() -> None:
