@@ -236,6 +236,4 @@ class HierarchicalRays:
 
 
 def _portions(rays: Rays) -> list[Rays]:
-    return [
-        rays[first : first + _POINTS_AT_ONCE] for first in range(0, len(rays), _POINTS_AT_ONCE)
-    ]
+    return [rays[first : first + _POINTS_AT_ONCE] for first in range(0, len(rays), _POINTS_AT_ONCE)]
