@@ -22,4 +22,4 @@ def jacobians(map_fn: MapFn, points: Float[Tensor, "points 3"]) -> Float[Tensor,
             torch.autograd.grad(moved[:, axis].sum(), points, create_graph=True)[0]
             for axis in range(3)
         ]
-    return torch.stack(rows, dim=1)
+        return torch.stack(rows, dim=1)
