@@ -20,6 +20,11 @@ def center_at(time: float) -> np.ndarray:
     return np.array([1.0 * time - 0.5, 0.0, 0.6 * time - 0.3])
 
 
+def centers_at(times: torch.Tensor) -> torch.Tensor:
+    """`center_at` of many times."""
+    return torch.from_numpy(np.array([center_at(float(time)) for time in times])).float()
+
+
 def views_at(times: list[float], turn: float = 0.0, size: int = 20) -> LoadedViews:
     """One view a time, from cameras that go around by the golden angle."""
     focal = 1.4 * size
