@@ -85,5 +85,3 @@ def _picture(pose: np.ndarray, size: int, focal: float, center: np.ndarray) -> n
     image[..., 3] = 255
     image[~hit] = 0
     return image
-
-

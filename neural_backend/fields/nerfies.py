@@ -18,8 +18,9 @@ class SE3Warp(nn.Module):
     network sees them contracted. `alpha` counts the waves of the positional encoding that have
     eased in; it is part of the state, so that a field that is loaded bends rays as it did.
 
-    Source: Park et al. 2021, "Nerfies", sec. 3.2 (SE(3) field), 3.5 (coarse to fine) and 4.1
-        (depth 6, width 128, skip connection at the fourth layer, 6 frequencies, codes of 8).
+    Source: Park et al. 2021, "Nerfies", sec. 3.2 (SE(3) field), 3.5 (coarse to fine) and the
+        implementation details (depth 6, width 128, skip connection at the fourth layer, 6
+        frequencies, codes of 8).
     Differs: the last layers begin at zero instead of nearly so: nothing moves before training.
 
     Raises:

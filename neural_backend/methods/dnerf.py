@@ -112,18 +112,18 @@ class DNeRF:
             name: make_field(config, bounds, unbounded, generator).to(self.device)
             for name in network_names(config)
         }
-        self._warp = DNeRFWarp(
-            bounds,
-            unbounded=unbounded,
-            width=config.deformation_width,
-            depth=config.deformation_depth,
-            position_frequencies=config.deformation_frequencies,
-            time_frequencies=config.time_frequencies,
-            generator=generator,
-        ).to(self.device)
         self.fields = nn.ModuleDict(canonical)
         networks: list[RadianceField] = list(canonical.values())
         if self.moves:
+            self._warp = DNeRFWarp(
+                bounds,
+                unbounded=unbounded,
+                width=config.deformation_width,
+                depth=config.deformation_depth,
+                position_frequencies=config.deformation_frequencies,
+                time_frequencies=config.time_frequencies,
+                generator=generator,
+            ).to(self.device)
             self.fields["warp"] = self._warp
             networks = [WarpedField(self._warp, network) for network in networks]
         self._rays = HierarchicalRays(

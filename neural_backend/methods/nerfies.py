@@ -35,14 +35,15 @@ class NerfiesConfig(NeRFConfig):
     background loss of `background_points` points. `appearance_dim` 0 leaves the codes of views out.
 
     Source: Park et al. 2021, "Nerfies", sec. 3 and its implementation details (frequencies,
-        annealing in 80 of 100 thousand steps, weights of the losses, sizes); rays, samples and
-        learning rates from the authors' configuration of the paper's validation rig, whose rate
-        has come to 1e-3 / √10 at the end.
+        annealing in 80 of 100 thousand steps, weights of the losses, sizes); rays, samples,
+        frequencies of positions and learning rates from the authors' configuration of the paper's
+        validation rig, whose rate has come to 1e-3 / √10 at the end.
     """
 
     steps: int = 100_000
     rays: int = 6144
     coarse_samples: int = 128
+    position_frequencies: int = 8
     density_activation: DensityActivation = "softplus"
     learning_rate: float = 1e-3
     final_learning_rate: float = 3.16e-4
@@ -111,8 +112,9 @@ class Nerfies:
         of twice their size (photos: what moves is inside), or on the bounds' faces (objects on
         alpha: it holds the frame in place). It is robust like the elastic loss, as in the authors'
         program. The elastic loss, which the paper sums over all samples of the coarse rays by
-        their weights, is estimated from one sample a ray, drawn by them. Frames of one time share
-        a code. Pictures that are all of one time make a NeRF without deformation.
+        their weights, is estimated from one sample a ray, drawn by them (with `one_network`, of
+        the fine rays). Frames of one time share a code. Pictures that are all of one time make a
+        NeRF without deformation.
     """
 
     name: ClassVar[str] = "nerfies"

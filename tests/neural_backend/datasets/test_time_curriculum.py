@@ -12,7 +12,16 @@ IN_ORDER = [1, 3, 0, 4, 2]
 
 @pytest.mark.parametrize(
     ("fraction", "expected"),
-    [(0.0, 3), (0.003, 3), (0.01, 8), (0.05, 40), (0.1, 80), (0.1249, 99), (0.125, 100), (1.0, 100)],
+    [
+        (0.0, 3),
+        (0.003, 3),
+        (0.01, 8),
+        (0.05, 40),
+        (0.1, 80),
+        (0.1249, 99),
+        (0.125, 100),
+        (1.0, 100),
+    ],
 )
 def test_views_join_in_proportion_and_are_all_there_at_the_end(fraction, expected) -> None:
     assert views_so_far(fraction, 0.125, 100) == expected

@@ -4,10 +4,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from neural_backend.geometry.jacobians import jacobians
 from neural_backend.geometry.rays import Rays
 from neural_backend.methods.base import TrainingProgress, WarpingMethod
 from neural_backend.methods.nerf import NeRF, NeRFConfig
 from neural_backend.methods.nerfies import PRESETS, Nerfies, NerfiesConfig
+from neural_backend.training.deformation_losses import elastic_energy, geman_mcclure
 from tests.moving_ball import BOUNDS, batches_at, centers_at, rising_times, unseen_psnr
 
 CPU = torch.device("cpu")
@@ -86,6 +88,31 @@ def test_the_elastic_loss_keeps_the_warp_from_stretching() -> None:
         assert "background" not in shown
         energies.append(float(shown["elastic"]))
     assert energies[1] < 0.25 * energies[0]
+
+
+def test_one_sample_a_ray_estimates_the_elastic_loss_of_all_samples_by_their_weights() -> None:
+    """The slow twin is the paper's sum, over every sample of the rays."""
+    method, batches = make_nerfies(replace(TINY, elastic_rays=16)), batches_at(list(TIMES), size=8)
+    train(method, batches, 0, 20, 20)
+    rays = batches.draw(24, torch.Generator().manual_seed(1)).rays
+    shown = method._rays.march(rays, torch.Generator().manual_seed(2))[0]
+    points, codes = shown.points[:16].reshape(-1, 3), method._codes(rays.times[:16])
+    codes = codes.repeat_interleave(shown.points.shape[1], dim=0)
+    energy = elastic_energy(jacobians(lambda at: method._warp(at, codes), points))
+    expected = (shown.weights[:16] * geman_mcclure(energy).reshape(16, -1)).sum(dim=-1).mean()
+    generator = torch.Generator().manual_seed(3)
+    estimates = [float(method._elastic_loss(rays, shown, generator)) for _ in range(200)]
+    assert expected > 1e-3
+    assert sum(estimates) / 200 == pytest.approx(float(expected), rel=0.05)
+
+
+@pytest.mark.parametrize("size", [1.0, 50.0])
+def test_the_background_loss_is_that_of_the_distance_in_half_sides(size) -> None:
+    method = Nerfies(TINY, size * BOUNDS, False, len(TIMES), CPU, times=TIMES)
+    with torch.no_grad():
+        method._warp.to_velocity.bias.copy_(torch.tensor([0.01, 0.02, -0.02]))
+    loss = method._background_loss(torch.Generator())
+    torch.testing.assert_close(loss, geman_mcclure(torch.tensor(0.03**2)), rtol=1e-3, atol=0)
 
 
 @pytest.mark.parametrize("unbounded", [False, True])

@@ -38,9 +38,7 @@ def test_stretching_is_as_bad_as_squeezing() -> None:
 def test_the_energy_is_that_of_the_eigenvalues_of_the_strain() -> None:
     """The slow twin: singular values are the roots of the eigenvalues of JᵀJ."""
     found = torch.randn(50, 3, 3, dtype=torch.float64)
-    expected = [
-        ((np.log(np.linalg.eigvalsh(one.T @ one)) / 2) ** 2).sum() for one in found.numpy()
-    ]
+    expected = [((np.log(np.linalg.eigvalsh(one.T @ one)) / 2) ** 2).sum() for one in found.numpy()]
     np.testing.assert_allclose(elastic_energy(found).numpy(), expected)
 
 
