@@ -9,6 +9,8 @@ and the add-on's tooltips: one place to edit.
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeAlias
 
+from .motion_messages import BakeMotion, ExtractMeshSequence, MeshSequenceReady, MotionBaked
+
 VERSION = 1
 """Changed whenever a message changes in a way that an older reader would misunderstand."""
 
@@ -263,7 +265,16 @@ class JobCancelled:
     run: str = ""
 
 
-Job: TypeAlias = Train | RenderViews | ExtractMesh | Evaluate | Inspect | Convert
+Job: TypeAlias = (
+    Train
+    | RenderViews
+    | ExtractMesh
+    | ExtractMeshSequence
+    | BakeMotion
+    | Evaluate
+    | Inspect
+    | Convert
+)
 Command: TypeAlias = Cancel | Shutdown
 Event: TypeAlias = (
     WorkerReady
@@ -272,6 +283,8 @@ Event: TypeAlias = (
     | Trained
     | ViewsReady
     | MeshReady
+    | MeshSequenceReady
+    | MotionBaked
     | Evaluated
     | Inspected
     | Converted
@@ -280,7 +293,16 @@ Event: TypeAlias = (
 )
 Message: TypeAlias = Job | Command | Event
 
-JOBS: tuple[type[Job], ...] = (Train, RenderViews, ExtractMesh, Evaluate, Inspect, Convert)
+JOBS: tuple[type[Job], ...] = (
+    Train,
+    RenderViews,
+    ExtractMesh,
+    ExtractMeshSequence,
+    BakeMotion,
+    Evaluate,
+    Inspect,
+    Convert,
+)
 COMMANDS: tuple[type[Command], ...] = (Cancel, Shutdown)
 EVENTS: tuple[type[Event], ...] = (
     WorkerReady,
@@ -289,6 +311,8 @@ EVENTS: tuple[type[Event], ...] = (
     Trained,
     ViewsReady,
     MeshReady,
+    MeshSequenceReady,
+    MotionBaked,
     Evaluated,
     Inspected,
     Converted,
@@ -299,6 +323,8 @@ FINAL_EVENTS: tuple[type[Event], ...] = (
     Trained,
     ViewsReady,
     MeshReady,
+    MeshSequenceReady,
+    MotionBaked,
     Evaluated,
     Inspected,
     Converted,
