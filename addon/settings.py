@@ -55,7 +55,7 @@ BACKGROUNDS = (
 )
 
 
-def _device() -> Any:
+def device_property() -> Any:
     return EnumProperty(  # type: ignore[func-returns-value]
         name="Device",
         description=tooltip(messages.Train, "device"),
@@ -151,7 +151,9 @@ class CaptureProperties:
     )
     frame_step: IntProperty(
         name="Every Nth Frame",
-        description="How many frames of the animated camera lie between two pictures",
+        description=(
+            "How many frames of an animated camera or a moving scene lie between two pictures"
+        ),
         default=1,
         min=1,
         options=FORGET,
@@ -213,7 +215,7 @@ class TrainingProperties:
         default="standard",
         options=FORGET,
     )
-    device: _device()
+    device: device_property()
     steps: IntProperty(
         name="Steps", description=tooltip(messages.Train, "steps"), min=0, options=FORGET
     )
@@ -307,7 +309,7 @@ class MeshProperties:
         description=tooltip(messages.ExtractMesh, "keep_unseen"),
         options=FORGET,
     )
-    device: _device()
+    device: device_property()
 
 
 class ViewsProperties:
@@ -367,4 +369,4 @@ class ViewsProperties:
         default=True,
         options=FORGET,
     )
-    device: _device()
+    device: device_property()

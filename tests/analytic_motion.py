@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from neural_backend.datasets.loading import load_capture
 from neural_backend.datasets.ray_batches import camera_rays
+from neural_backend.datasets.transforms_writing import write_transforms
 from neural_backend.geometry.rays import Rays, RenderedRays
 from neural_backend.jobs.run_folder import RunFolder
 from neural_backend.methods import registry
@@ -132,6 +134,7 @@ def make_moving_run(
     )
     progress = SavedProgress(step=1, seconds=1.0, seed=0, generator=torch.Generator().get_state())
     save_checkpoint(run.checkpoints, asdict(recipe), method.state(), progress)
+    write_transforms(load_capture(file, hold_out=0), run.capture_file)
     return run
 
 
