@@ -10,7 +10,7 @@ from .. import session
 from ..scene.cameras import poses_in_space_of
 from ..scene.captures import poses_along, write_camera_path
 from ..scene.stations import Station
-from ..scene.time_maps import time_of_field
+from ..scene.time_maps import tag_times, time_of_field
 from ..settings import ViewsProperties
 from ..worker.protocol import JobError, messages
 from .jobs import (
@@ -80,6 +80,7 @@ class NEURALFIELDS_OT_render_views(OnField, ViewsProperties, bpy.types.Operator)
         frame, subframe = scene.frame_current, scene.frame_subframe
         name, field_name = scene.camera.name, field.name
         poses, times = [], []
+        tag_times(field)
         try:
             for number in frames:
                 (pose,), _ = poses_along([Station(name, number)], scene, measure=False)

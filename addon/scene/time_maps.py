@@ -79,11 +79,19 @@ def time_of_field(settings: Any, frame: float) -> float:
     return TimeMap(settings.frame_start, settings.frame_end).time_of(frame)
 
 
+def tag_times(field: bpy.types.Object) -> None:
+    """Has the settings of a field evaluated anew: Blender does not notice that those without keys
+    were changed by a script.
+    """
+    field.update_tag()
+
+
 def times_along(scene: bpy.types.Scene, field: bpy.types.Object, frames: range) -> dict[int, float]:
     """The moment of a field at each frame, keys and drivers included; the frame is put back."""
     if field.animation_data is None:
         return {frame: time_of_field(field.neural_field, frame) for frame in frames}
     name, current, subframe = field.name, scene.frame_current, scene.frame_subframe
+    tag_times(field)
     times = {}
     try:
         for frame in frames:
