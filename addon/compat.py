@@ -55,36 +55,41 @@ def set_still_png(
     settings.compression = 15
 
 
+_USD_MODULES = ("Usd", "UsdGeom", "Vt", "Sdf")
+
+
 def usd_modules() -> dict[str, Any] | None:
     """Blender's own USD modules by name, or None where it has none for Python.
 
     Never those of another program: two builds of USD in one process crash each other.
     """
     folder = Path(bpy.utils.resource_path("LOCAL")) / "python"
-    if "pxr" not in sys.modules:
-        # The `bpy` wheel has them in its folder, but not on Python's path.
-        places = (f"lib/python{sys.version_info[0]}.{sys.version_info[1]}", "lib")
-        inits = [folder / place / "site-packages" / "pxr" / "__init__.py" for place in places]
-        init = next((path for path in inits if path.is_file()), None)
-        if init is None:
-            return None
-        spec = importlib.util.spec_from_file_location(
-            "pxr", init, submodule_search_locations=[str(init.parent)]
-        )
-        assert spec is not None
-        assert spec.loader is not None
-        package = importlib.util.module_from_spec(spec)
-        sys.modules["pxr"] = package
-        spec.loader.exec_module(package)
-    if not Path(sys.modules["pxr"].__file__ or "").is_relative_to(folder):
-        return None
     try:
+        if "pxr" not in sys.modules:
+            _load_usd(folder)
+        if not Path(sys.modules["pxr"].__file__ or "").is_relative_to(folder):
+            return None
         return {name: importlib.import_module(f"pxr.{name}") for name in _USD_MODULES}
     except ImportError:
         return None
 
 
-_USD_MODULES = ("Usd", "UsdGeom", "Vt", "Sdf")
+def _load_usd(folder: Path) -> None:
+    """Raises ImportError where Blender brings no USD for Python, as in most systems' packages."""
+    # The `bpy` wheel has it in its folder, but not on Python's path.
+    places = (f"lib/python{sys.version_info[0]}.{sys.version_info[1]}", "lib")
+    inits = [folder / place / "site-packages" / "pxr" / "__init__.py" for place in places]
+    init = next((path for path in inits if path.is_file()), None)
+    if init is None:
+        raise ImportError("Blender brings no pxr")
+    spec = importlib.util.spec_from_file_location(
+        "pxr", init, submodule_search_locations=[str(init.parent)]
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    package = importlib.util.module_from_spec(spec)
+    sys.modules["pxr"] = package
+    spec.loader.exec_module(package)
 
 
 @contextlib.contextmanager

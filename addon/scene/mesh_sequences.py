@@ -15,6 +15,14 @@ from .ply import read_ply
 from .usd_meshes import PRIM, write_usd
 
 STEM = "sequence"
+_NOT_IMPORTED = (
+    "set_frame_range",
+    "import_materials",
+    "import_usd_preview",
+    "import_cameras",
+    "import_lights",
+    "create_world_material",
+)
 
 
 def put_mesh_sequence(
@@ -57,17 +65,15 @@ def _import(field: bpy.types.Object, path: Path) -> bpy.types.Object:
     layer = bpy.context.view_layer
     active, selected = layer.objects.active, list(bpy.context.selected_objects)
     before = set(bpy.data.objects)
-    with window_override():
-        bpy.ops.wm.usd_import(
-            filepath=str(path),
-            set_frame_range=False,
-            import_materials=False,
-            import_usd_preview=False,
-            import_cameras=False,
-            import_lights=False,
-            create_world_material=False,
-            read_mesh_colors=True,
+    if not bpy.app.build_options.usd:
+        raise SceneError(
+            f"This Blender cannot read USD, so the meshes stay in {path.parent}.",
+            "Use a Blender from blender.org.",
         )
+    known = bpy.ops.wm.usd_import.get_rna_type().properties.keys()
+    switched_off = {name: False for name in _NOT_IMPORTED if name in known}
+    with window_override():
+        bpy.ops.wm.usd_import(filepath=str(path), read_mesh_colors=True, **switched_off)
     made = [item for item in bpy.data.objects if item not in before]
     found = next((item for item in made if _cache_of(item) is not None), None)
     if found is None:

@@ -2,7 +2,7 @@
 """Puts the moving demo together: a dancer who bends and twists, a bouncing ball, a swing."""
 
 from collections.abc import Callable, Sequence
-from math import cos, degrees, pi, radians, sin
+from math import atan2, cos, floor, pi, radians, sin
 
 import bpy
 from mathutils import Matrix, Vector
@@ -11,7 +11,6 @@ from . import materials, shapes
 from .still_life import lights, sky
 
 COLLECTION = "Puppet Show"
-HIGHEST = 1.25
 
 CHERRY, CREAM, TEAL = (0.60, 0.035, 0.045), (0.84, 0.74, 0.56), (0.02, 0.27, 0.30)
 GOLD, SKIN, INK = (0.85, 0.47, 0.04), (0.78, 0.42, 0.26), (0.015, 0.015, 0.03)
@@ -66,7 +65,7 @@ def dancer() -> bpy.types.Object:
         (body, (CHERRY, CREAM, GOLD), harlequin),
         (head, (SKIN, PLUM), lambda at: int(at.y > 0.055 or at.z > 0.88)),
         (hat, (TEAL, GOLD), lambda at: int(at.z < 0.935)),
-        (moved(shapes.ball("Bobble", 0.038), (0.0, 0.0, 1.15)), (GOLD,), lambda _: 0),
+        (moved(shapes.ball("Bobble", 0.038), (0.0, 0.0, 1.15)), (GOLD,), plain),
     ]
     for side in (-1, 1):
         eye = moved(shapes.ball("Eye", 0.024), (0.048 * side, -0.112, 0.84))
@@ -76,9 +75,9 @@ def dancer() -> bpy.types.Object:
         up = Vector((0.31 * side, -0.02, 0.20)).to_track_quat("Z", "Y").to_matrix().to_4x4()
         arm.data.transform(Matrix.Translation((0.08 * side, 0.0, 0.595)) @ up)
         parts += [
-            (eye, (INK,), lambda _: 0),
-            (cheek, (CHERRY,), lambda _: 0),
-            (hand, (SKIN,), lambda _: 0),
+            (eye, (INK,), plain),
+            (cheek, (CHERRY,), plain),
+            (hand, (SKIN,), plain),
             (arm, (TEAL, CREAM), lambda at: int(abs(at.x) * 14) % 2),
         ]
     item = joined("Dancer", parts)
@@ -103,27 +102,20 @@ def harlequin(at: Vector) -> int:
     """Lozenges all around, and a golden belt and hem."""
     if 0.385 < at.z < 0.43 or at.z < 0.055:
         return 2
-    turn = degrees(Vector((at.x, at.y)).angle_signed(Vector((1.0, 0.0)), 0.0)) / 30
-    up = at.z / 0.115
-    return (int((turn + up) // 1) + int((turn - up) // 1)) % 2
+    turn, up = sector(at.x, at.y, 12), at.z / 0.115
+    return (floor(turn + up) + floor(turn - up)) % 2
+
+
+def sector(x: float, y: float, count: int) -> float:
+    """Where around an axis a point is, from 0 to `count`."""
+    return (atan2(y, x) / (2 * pi) % 1) * count
 
 
 def ball() -> bpy.types.Object:
-    radius = 0.15
     colors = (GOLD, BLUE, CREAM, GREEN, CREAM, CHERRY)
-    item = joined(
-        "Ball",
-        [
-            (
-                shapes.ball("Ball", radius),
-                colors,
-                lambda at: int(
-                    (degrees(Vector((at.x, at.y)).angle_signed(Vector((1, 0)), 0.0)) + 180) / 60.001
-                ),
-            )
-        ],
-    )
-    item.rotation_euler.x = 0.9
+    parts = [(shapes.ball("Ball", 0.15), colors, lambda at: int(sector(at.x, at.y, 6)))]
+    item = joined("Ball", parts)
+    item.data.transform(Matrix.Rotation(0.5, 4, "Y"))
     return item
 
 
@@ -134,24 +126,24 @@ def pose_ball(item: bpy.types.Object, share: float, frame: int) -> None:
     flat = 1 - 0.28 * max(0.0, 1 - height / 0.25)
     item.scale = (1 / flat**0.5, 1 / flat**0.5, flat)
     item.location = (-0.50, -0.46, 0.155 * flat + 0.42 * height)
-    item.rotation_euler = (0.0, 0.5, 2 * pi * share)
+    item.rotation_euler.z = 2 * pi * share
     for path in ("scale", "location", "rotation_euler"):
         item.keyframe_insert(path, frame=frame)
 
 
 def gallows() -> bpy.types.Object:
     """What the swing hangs from."""
-    post = moved(
-        shapes.lathe("Post", [(0.001, 0.0), (0.06, 0.0), (0.035, 0.05), (0.03, 1.1), (0.001, 1.1)]),
-        (0.62, 0.48, 0.0),
+    post = shapes.lathe(
+        "Post", [(0.001, 0.0), (0.06, 0.0), (0.035, 0.05), (0.03, 1.1), (0.001, 1.1)]
     )
-    arm = shapes.lathe("Beam", [(0.001, 0.0), (0.028, 0.0), (0.028, 0.5), (0.001, 0.5)])
-    arm.data.transform(Matrix.Translation((0.62, 0.52, 1.07)) @ Matrix.Rotation(pi / 2, 4, "X"))
-    knob = moved(shapes.ball("Knob", 0.055), (0.62, 0.48, 1.12))
-    return joined(
-        "Gallows",
-        [(post, (PLUM,), lambda _: 0), (arm, (PLUM,), lambda _: 0), (knob, (GOLD,), lambda _: 0)],
-    )
+    beam = shapes.lathe("Beam", [(0.001, 0.0), (0.028, 0.0), (0.028, 0.5), (0.001, 0.5)])
+    beam.data.transform(Matrix.Rotation(pi / 2, 4, "X"))
+    parts = [
+        (moved(post, (0.62, 0.48, 0.0)), (PLUM,), plain),
+        (moved(beam, (0.62, 0.52, 1.07)), (PLUM,), plain),
+        (moved(shapes.ball("Knob", 0.055), (0.62, 0.48, 1.12)), (GOLD,), plain),
+    ]
+    return joined("Gallows", parts)
 
 
 def swing() -> bpy.types.Object:
@@ -162,21 +154,17 @@ def swing() -> bpy.types.Object:
     item = joined(
         "Swing",
         [
-            (rod, (GOLD,), lambda _: 0),
-            (
-                ring,
-                (TEAL, CREAM),
-                lambda at: (
-                    int(
-                        degrees(Vector((at.x, at.z + 0.58)).angle_signed(Vector((1, 0)), 0.0)) // 45
-                    )
-                    % 2
-                ),
-            ),
+            (rod, (GOLD,), plain),
+            (ring, (TEAL, CREAM), lambda at: int(sector(at.x, at.z + 0.58, 8))),
         ],
     )
     item.location = (0.62, 0.10, 1.07)
     return item
+
+
+def plain(_at: Vector) -> int:
+    """All of a part in its first colour."""
+    return 0
 
 
 def moved(item: bpy.types.Object, by: tuple[float, float, float]) -> bpy.types.Object:
