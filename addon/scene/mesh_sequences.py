@@ -63,7 +63,8 @@ def put_mesh_sequence(
 
 def _import(field: bpy.types.Object, path: Path) -> bpy.types.Object:
     layer = bpy.context.view_layer
-    active, selected = layer.objects.active, list(bpy.context.selected_objects)
+    active = layer.objects.active
+    selected = {item for item in layer.objects if item.select_get()}
     before = set(bpy.data.objects)
     if not bpy.app.build_options.usd:
         raise SceneError(
