@@ -127,8 +127,20 @@ GENERATED: dict[str, Callable[[], str]] = {
     "auto": automatic_methods,
     "nerf": lambda: method_section(
         "nerf",
-        "neural_backend.methods.nerf:NeRFConfig",
+        "neural_backend.methods.nerf_config:NeRFConfig",
         "neural_backend.fields.nerf:NeRFField",
+    ),
+    "dnerf": lambda: method_section(
+        "dnerf",
+        "neural_backend.methods.dnerf:DNeRFConfig",
+        "neural_backend.fields.dnerf:DNeRFWarp",
+    ),
+    "nerfies": lambda: method_section(
+        "nerfies",
+        "neural_backend.methods.nerfies:NerfiesConfig",
+        "neural_backend.fields.nerfies:SE3Warp",
+        "neural_backend.fields.latent_codes:TimeCodes",
+        "neural_backend.fields.latent_codes:ViewCodes",
     ),
     "voxel_grid": lambda: method_section(
         "voxel_grid",

@@ -31,6 +31,28 @@ class PositionalEncoding(nn.Module):
         octaves = 2.0 ** torch.arange(num_frequencies, dtype=torch.float64)
         self.register_buffer("frequencies", (math.pi * octaves).float(), persistent=False)
 
-    def forward(self, coordinates: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
+    def forward(
+        self,
+        coordinates: Float[Tensor, "*batch in"],
+        window: Float[Tensor, " frequencies"] | None = None,
+    ) -> Float[Tensor, "*batch out"]:
+        """The encoding, its waves weighed by `window` where there is one."""
         phases = (coordinates[..., None, :] * self.frequencies[:, None]).flatten(-2)
-        return torch.cat([coordinates, phases.sin(), phases.cos()], dim=-1)
+        sines, cosines = phases.sin(), phases.cos()
+        if window is not None:
+            weights = window.repeat_interleave(coordinates.shape[-1])
+            sines, cosines = weights * sines, weights * cosines
+        return torch.cat([coordinates, sines, cosines], dim=-1)
+
+
+def annealing_window(
+    alpha: Float[Tensor, ""], num_frequencies: int
+) -> Float[Tensor, " {num_frequencies}"]:
+    """Weights of a positional encoding's waves that ease in one after the other.
+
+    None at `alpha` 0; wave k while `alpha` goes from k to k + 1; all at `num_frequencies`.
+
+    Source: Park et al. 2021, "Nerfies", sec. 3.5 (coarse-to-fine deformation regularisation).
+    """
+    reached = alpha - torch.arange(num_frequencies, device=alpha.device, dtype=alpha.dtype)
+    return (1 - torch.cos(math.pi * reached.clamp(0, 1))) / 2

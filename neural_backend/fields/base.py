@@ -13,13 +13,14 @@ class RadianceField(Protocol):
     `condition` is whatever else they depend on (a time, a code), None for a field without.
     """
 
-    bounds: Float[Tensor, "2 3"]
-    """Box, in scene units, of what the field describes."""
+    @property
+    def bounds(self) -> Float[Tensor, "2 3"]:
+        """Box, in scene units, of what the field describes."""
 
     def density(
         self,
         points: Float[Tensor, "*batch 3"],
-        condition: Any = None,
+        condition: Any,
     ) -> Float[Tensor, "*batch"]:
         """Density per scene unit at world positions."""
 
@@ -27,6 +28,22 @@ class RadianceField(Protocol):
         self,
         points: Float[Tensor, "*batch 3"],
         directions: Float[Tensor, "*#batch 3"],
-        condition: Any = None,
+        condition: Any,
+        density_noise: Float[Tensor, "*batch"] | None = None,
     ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch 3"]]:
-        """Density, and the color in [0, 1] seen along unit `directions`."""
+        """Density, and the color in [0, 1] seen along unit `directions`.
+
+        `density_noise` is added before the density's activation.
+        """
+
+
+class Warp(Protocol):
+    """Bends space: where in a canonical scene lies what is at `points` under a condition.
+
+    Positions are in scene units on both sides. Before training it leaves everything in place.
+    """
+
+    def __call__(
+        self, points: Float[Tensor, "*batch 3"], condition: Any
+    ) -> Float[Tensor, "*batch 3"]:
+        """Canonical positions; `condition` is a time or a code and broadcasts over samples."""

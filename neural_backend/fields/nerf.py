@@ -20,7 +20,8 @@ class NeRFField(nn.Module):
     """Density and color from a deep MLP with a skip connection.
 
     Points are scaled so that the longest side of `bounds` spans [-1, 1]. With `unbounded`, what
-    lies outside is drawn into the shell between the box and one of twice its size.
+    lies outside is drawn into the shell between the box and one of twice its size. A `condition`
+    of `appearance_dim` numbers changes the color, but not the density.
 
     Source: Mildenhall et al. 2020, "NeRF", sec. 5.1 and fig. 7; for `encoding` "fourier" Tancik et
         al. 2020, "Fourier features"; for `unbounded` Barron et al. 2022, "Mip-NeRF 360", eq. 10.
@@ -51,6 +52,7 @@ class NeRFField(nn.Module):
         fourier_scale: float = 4.0,
         view_dependence: bool = True,
         density_activation: DensityActivation = "relu",
+        appearance_dim: int = 0,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -79,20 +81,23 @@ class NeRFField(nn.Module):
         self.trunk = MLP(self.encode_points.out_dim, width, depth, depth // 2 + 1, generator)
         self.to_density = linear(width, 1, generator)
         self.to_feature = linear(width, width, generator)
-        self.color_layer = linear(width + direction_dim, width // 2, generator)
+        in_dim = width + direction_dim + appearance_dim
+        self.color_layer = linear(in_dim, width // 2, generator)
         self.to_rgb = linear(width // 2, 3, generator)
 
     def density(
-        self, points: Float[Tensor, "*batch 3"], condition: None = None
+        self,
+        points: Float[Tensor, "*batch 3"],
+        condition: Float[Tensor, "*#batch appearance"] | None = None,
     ) -> Float[Tensor, "*batch"]:
-        """Density per scene unit at world positions."""
+        """Density per scene unit at world positions, whatever the appearance."""
         return self._activated(self.to_density(self._trunk(points)), None)
 
     def forward(
         self,
         points: Float[Tensor, "*batch 3"],
         directions: Float[Tensor, "*#batch 3"],
-        condition: None = None,
+        condition: Float[Tensor, "*#batch appearance"] | None = None,
         density_noise: Float[Tensor, "*batch"] | None = None,
     ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch 3"]]:
         """Density, and the color in [0, 1] seen along unit `directions`.
@@ -102,11 +107,13 @@ class NeRFField(nn.Module):
         """
         hidden = self._trunk(points)
         density = self._activated(self.to_density(hidden), density_noise)
-        feature = self.to_feature(hidden)
+        seen = [self.to_feature(hidden)]
         if self.encode_directions is not None:
-            encoded = self.encode_directions(directions).to(feature.dtype)
-            encoded = encoded.expand(*points.shape[:-1], encoded.shape[-1])
-            feature = torch.cat([feature, encoded], dim=-1)
+            seen.append(self.encode_directions(directions))
+        if condition is not None:
+            seen.append(condition)
+        shape, dtype = points.shape[:-1], seen[0].dtype
+        feature = torch.cat([part.to(dtype).expand(*shape, part.shape[-1]) for part in seen], -1)
         raw_rgb = self.to_rgb(F.relu(self.color_layer(feature)))
         return density, raw_rgb.to(points.dtype).sigmoid()
 

@@ -15,6 +15,8 @@ METHODS: dict[str, str] = {
     "voxel_grid": ".voxel_grid:VoxelGrid",
     "instant_ngp": ".instant_ngp:InstantNGP",
     "nerf": ".nerf:NeRF",
+    "dnerf": ".dnerf:DNeRF",
+    "nerfies": ".nerfies:Nerfies",
 }
 """Name to `module:Class`. The module also has `PRESETS`: draft, standard and final."""
 

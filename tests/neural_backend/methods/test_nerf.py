@@ -190,7 +190,7 @@ def test_rays_left_out_before_stay_left_out() -> None:
 def test_rendering_is_the_same_twice_and_in_any_portions(monkeypatch) -> None:
     method, rays = make_nerf(), BallRays(300)._rays
     whole = method.render_rays(rays)
-    monkeypatch.setattr("neural_backend.methods.nerf._POINTS_AT_ONCE", 500)
+    monkeypatch.setattr("neural_backend.methods.hierarchical_rays._POINTS_AT_ONCE", 500)
     again = method.render_rays(rays)
     torch.testing.assert_close(again.rgb, whole.rgb, atol=1e-5, rtol=1e-4)
     assert len(method.render_rays(rays[:0]).rgb) == 0
@@ -215,7 +215,7 @@ def test_the_learning_rate_falls_as_the_paper_has_it() -> None:
     rates = []
     for fraction in (0.0, 0.5, 1.0):
         method.train_step(BallRays(64), TrainingProgress(0, fraction), torch.Generator())
-        rates.append(method._optimizer.param_groups[0]["lr"])
+        rates.append(method._learner.optimizer.param_groups[0]["lr"])
     assert rates == pytest.approx([5e-4, 5e-4 / math.sqrt(10), 5e-5])
 
 

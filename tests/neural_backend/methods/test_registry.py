@@ -20,6 +20,8 @@ SMALL = {
     "voxel_grid": (),
     "instant_ngp": (),
     "nerf": ("width=16", "depth=4", "rays=64", "coarse_samples=8", "fine_samples=8"),
+    "dnerf": ("width=16", "depth=4", "rays=64", "coarse_samples=8", "fine_samples=8"),
+    "nerfies": ("width=16", "depth=4", "rays=64", "coarse_samples=8", "fine_samples=8"),
 }
 """Settings that make the draft preset small enough for a test."""
 
