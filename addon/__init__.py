@@ -39,9 +39,10 @@ def unregister() -> None:
 def _modules() -> tuple[ModuleType, ...]:
     """In the order of registration. Imported late: `worker` is usable without Blender."""
     from . import preferences, properties, results
-    from .operators import capture, import_capture, mesh, render, train
+    from .operators import capture, import_capture, mesh, motion, render, train
 
-    return preferences, properties, results, capture, import_capture, train, mesh, render
+    operators = (capture, import_capture, train, mesh, motion, render)
+    return preferences, properties, results, *operators
 
 
 def _at_exit() -> None:

@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Differences between Blender versions, found by asking what is there."""
 
+import contextlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import bpy
@@ -47,3 +53,51 @@ def set_still_png(
     settings.color_mode = color_mode
     settings.color_depth = "8"
     settings.compression = 15
+
+
+_USD_MODULES = ("Usd", "UsdGeom", "Vt", "Sdf")
+
+
+def usd_modules() -> dict[str, Any] | None:
+    """Blender's own USD modules by name, or None where it has none for Python.
+
+    Never those of another program: two builds of USD in one process crash each other.
+    """
+    folder = Path(bpy.utils.resource_path("LOCAL")) / "python"
+    try:
+        if "pxr" not in sys.modules:
+            _load_usd(folder)
+        if not Path(sys.modules["pxr"].__file__ or "").is_relative_to(folder):
+            return None
+        return {name: importlib.import_module(f"pxr.{name}") for name in _USD_MODULES}
+    except ImportError:
+        return None
+
+
+def _load_usd(folder: Path) -> None:
+    """Raises ImportError where Blender brings no USD for Python, as in most systems' packages."""
+    # The `bpy` wheel has it in its folder, but not on Python's path.
+    places = (f"lib/python{sys.version_info[0]}.{sys.version_info[1]}", "lib")
+    inits = [folder / place / "site-packages" / "pxr" / "__init__.py" for place in places]
+    init = next((path for path in inits if path.is_file()), None)
+    if init is None:
+        raise ImportError("Blender brings no pxr")
+    spec = importlib.util.spec_from_file_location(
+        "pxr", init, submodule_search_locations=[str(init.parent)]
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    package = importlib.util.module_from_spec(spec)
+    sys.modules["pxr"] = package
+    spec.loader.exec_module(package)
+
+
+@contextlib.contextmanager
+def window_override() -> Iterator[None]:
+    """A context with a window, where there is one: timers have none, and importers want one."""
+    windows = bpy.context.window_manager.windows
+    if bpy.context.window is not None or not len(windows):
+        yield
+        return
+    with bpy.context.temp_override(window=windows[0]):
+        yield

@@ -5,6 +5,12 @@ import bpy
 from bpy.props import FloatProperty, IntProperty, PointerProperty, StringProperty
 
 from .compat import BLEND_RELATIVE
+from .motion_settings import (
+    BakeProperties,
+    CaptureTimeProperties,
+    FieldTimeProperties,
+    MeshSequenceProperties,
+)
 from .settings import (
     CaptureProperties,
     MeshProperties,
@@ -23,7 +29,7 @@ class NEURALFIELDS_PG_rig(RigProperties, bpy.types.PropertyGroup):
     )
 
 
-class NEURALFIELDS_PG_capture(CaptureProperties, bpy.types.PropertyGroup):
+class NEURALFIELDS_PG_capture(CaptureProperties, CaptureTimeProperties, bpy.types.PropertyGroup):
     pass
 
 
@@ -39,13 +45,21 @@ class NEURALFIELDS_PG_views(ViewsProperties, bpy.types.PropertyGroup):
     pass
 
 
+class NEURALFIELDS_PG_mesh_sequence(MeshSequenceProperties, bpy.types.PropertyGroup):
+    pass
+
+
+class NEURALFIELDS_PG_bake(BakeProperties, bpy.types.PropertyGroup):
+    pass
+
+
 class NEURALFIELDS_PG_scene(bpy.types.PropertyGroup):
     rig: PointerProperty(type=NEURALFIELDS_PG_rig)
     capture: PointerProperty(type=NEURALFIELDS_PG_capture)
     training: PointerProperty(type=NEURALFIELDS_PG_training)
 
 
-class NEURALFIELDS_PG_field(bpy.types.PropertyGroup):
+class NEURALFIELDS_PG_field(FieldTimeProperties, bpy.types.PropertyGroup):
     """On the empty that stands for a field; `mesh_object` is its surface, once there is one."""
 
     run: StringProperty(
@@ -63,7 +77,19 @@ class NEURALFIELDS_PG_field(bpy.types.PropertyGroup):
     mesh_object: PointerProperty(
         name="Mesh", description="The field's surface", type=bpy.types.Object
     )
+    sequence_object: PointerProperty(
+        name="Mesh Sequence",
+        description="The field's surface at each frame, in one object",
+        type=bpy.types.Object,
+    )
+    motion_object: PointerProperty(
+        name="Moving Mesh",
+        description="The mesh whose vertices follow the field's motion",
+        type=bpy.types.Object,
+    )
     mesh: PointerProperty(type=NEURALFIELDS_PG_mesh)
+    mesh_sequence: PointerProperty(type=NEURALFIELDS_PG_mesh_sequence)
+    bake: PointerProperty(type=NEURALFIELDS_PG_bake)
     views: PointerProperty(type=NEURALFIELDS_PG_views)
 
 
@@ -73,6 +99,8 @@ CLASSES = (
     NEURALFIELDS_PG_training,
     NEURALFIELDS_PG_mesh,
     NEURALFIELDS_PG_views,
+    NEURALFIELDS_PG_mesh_sequence,
+    NEURALFIELDS_PG_bake,
     NEURALFIELDS_PG_scene,
     NEURALFIELDS_PG_field,
 )

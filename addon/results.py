@@ -6,7 +6,7 @@ from pathlib import Path
 
 import bpy
 
-from . import session
+from . import motion_results, session
 from .compat import by_session_uid
 from .scene import images, meshes
 from .scene.errors import SceneError
@@ -41,6 +41,7 @@ def put_field(scene: bpy.types.Scene, run: Path) -> bpy.types.Object:
             return item
     field = meshes.add_field_empty(FIELD_NAME, scene.collection)
     field.neural_field.run = images.relative_path(run)
+    motion_results.set_times(field, scene, run)
     return field
 
 
@@ -49,6 +50,10 @@ def _bring_in(event: messages.Event, record: session.JobRecord) -> bool:
         return _bring_in_training(event, record)
     if isinstance(event, messages.MeshReady):
         return _bring_in_mesh(event, record)
+    if isinstance(event, messages.MeshSequenceReady):
+        return motion_results.bring_in_mesh_sequence(event, record)
+    if isinstance(event, messages.MotionBaked):
+        return motion_results.bring_in_motion(event, record)
     if isinstance(event, messages.ViewsReady):
         return _bring_in_views(event, record)
     return False
@@ -83,6 +88,7 @@ def _bring_in_mesh(event: messages.MeshReady, record: session.JobRecord) -> bool
     mesh_object["neural_field_run"] = settings.run
     mesh_object["neural_field_level"] = event.level
     mesh_object["neural_field_resolution"] = getattr(record.job, "resolution", 0)
+    mesh_object["neural_field_time"] = getattr(record.job, "time", 0.0)
     return True
 
 

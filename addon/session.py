@@ -37,6 +37,7 @@ class Target:
     scene: int = 0
     field: int = 0
     camera: int = 0
+    mesh: int = 0
 
 
 @dataclass
@@ -52,6 +53,8 @@ class JobRecord:
     answer: messages.Event | None = None
     cancel_asked: bool = False
     problem: str = ""
+    note: str = ""
+    """What there is to say of a result that was brought in."""
     bar: ProgressBar | None = None
     then: Callable[["JobRecord"], None] | None = None
     """Called once the job is done; what it raises becomes the problem."""

@@ -54,13 +54,13 @@ BACKGROUNDS = (
     ("learned", "Learned", "The surroundings as the pictures show them"),
 )
 SURFACES = (
-    ("auto", "Auto", "Depth, unless a level is given"),
+    ("auto", "Auto", "Depth, unless a level is given or there are few cameras"),
     ("depth", "Depth", "Where the training's cameras see their rays end: smooth"),
     ("density", "Density", "Where the density reaches a level: keeps the finest parts, is rougher"),
 )
 
 
-def _device() -> Any:
+def device_property() -> Any:
     return EnumProperty(  # type: ignore[func-returns-value]
         name="Device",
         description=tooltip(messages.Train, "device"),
@@ -156,7 +156,9 @@ class CaptureProperties:
     )
     frame_step: IntProperty(
         name="Every Nth Frame",
-        description="How many frames of the animated camera lie between two pictures",
+        description=(
+            "How many frames of an animated camera or a moving scene lie between two pictures"
+        ),
         default=1,
         min=1,
         options=FORGET,
@@ -218,7 +220,7 @@ class TrainingProperties:
         default="standard",
         options=FORGET,
     )
-    device: _device()
+    device: device_property()
     steps: IntProperty(
         name="Steps", description=tooltip(messages.Train, "steps"), min=0, options=FORGET
     )
@@ -319,7 +321,7 @@ class MeshProperties:
         description=tooltip(messages.ExtractMesh, "keep_unseen"),
         options=FORGET,
     )
-    device: _device()
+    device: device_property()
 
 
 class ViewsProperties:
@@ -379,4 +381,4 @@ class ViewsProperties:
         default=True,
         options=FORGET,
     )
-    device: _device()
+    device: device_property()

@@ -19,8 +19,10 @@ __version__ = "0.1.0"
 __all__ = [
     "JobError",
     "__version__",
+    "bake_motion",
     "evaluate",
     "extract_mesh",
+    "extract_mesh_sequence",
     "load_capture",
     "load_run",
     "render_views",

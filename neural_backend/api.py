@@ -19,18 +19,31 @@ from .jobs.train import run as run_training
 from .jobs.trained_method import load_method
 from .methods.base import Method
 from .protocol.messages import (
+    BakeMotion,
     Evaluate,
     Evaluated,
     Event,
     ExtractMesh,
+    ExtractMeshSequence,
     MeshReady,
+    MeshSequenceReady,
+    MotionBaked,
     RenderViews,
     Train,
     Trained,
     ViewsReady,
 )
 
-__all__ = ["evaluate", "extract_mesh", "load_capture", "load_run", "render_views", "train"]
+__all__ = [
+    "bake_motion",
+    "evaluate",
+    "extract_mesh",
+    "extract_mesh_sequence",
+    "load_capture",
+    "load_run",
+    "render_views",
+    "train",
+]
 
 OnEvent = Callable[[Event], None]
 
@@ -144,6 +157,74 @@ def extract_mesh(
         keep_unseen=keep_unseen,
         colors=colors,
         time=time,
+        device=device,
+    )
+    return _answer(start(job), on_event)
+
+
+def extract_mesh_sequence(
+    run: str | Path,
+    *,
+    output: str | Path = "",
+    frames: Iterable[int] = (),
+    times: Iterable[float] = (),
+    resolution: int = 128,
+    level: float = 0.0,
+    crop_min: Iterable[float] = (),
+    crop_max: Iterable[float] = (),
+    keep_components: float = 0.02,
+    keep_unseen: bool = False,
+    colors: bool = True,
+    overwrite: bool = False,
+    device: str = "auto",
+    on_event: OnEvent | None = None,
+) -> MeshSequenceReady:
+    """Writes the surface of a moving field, a mesh a frame."""
+    job = ExtractMeshSequence(
+        run=str(run),
+        output=str(output),
+        frames=tuple(frames),
+        times=tuple(times),
+        resolution=resolution,
+        level=level,
+        crop_min=tuple(crop_min),
+        crop_max=tuple(crop_max),
+        keep_components=keep_components,
+        keep_unseen=keep_unseen,
+        colors=colors,
+        overwrite=overwrite,
+        device=device,
+    )
+    return _answer(start(job), on_event)
+
+
+def bake_motion(
+    run: str | Path,
+    *,
+    mesh: str | Path = "",
+    output: str | Path = "",
+    frames: Iterable[int] = (),
+    times: Iterable[float] = (),
+    rest_time: float = -1.0,
+    mesh_to_field: Iterable[float] = (),
+    resolution: int = 128,
+    level: float = 0.0,
+    tolerance: float = 0.002,
+    device: str = "auto",
+    on_event: OnEvent | None = None,
+) -> MotionBaked:
+    """Writes how the vertices of a mesh move with a field that warps."""
+    job = BakeMotion(
+        run=str(run),
+        mesh=str(mesh),
+        output=str(output),
+        frames=tuple(frames),
+        times=tuple(times),
+        rest_time=rest_time,
+        mesh_to_field=tuple(mesh_to_field),
+        resolution=resolution,
+        level=level,
+        tolerance=tolerance,
         device=device,
     )
     return _answer(start(job), on_event)

@@ -12,6 +12,8 @@ from .protocol.messages import (
     Event,
     Inspected,
     MeshReady,
+    MeshSequenceReady,
+    MotionBaked,
     Progress,
     Trained,
     ViewsReady,
@@ -99,6 +101,11 @@ def sentence(event: Event) -> str:
     if isinstance(event, MeshReady):
         size = f"{event.num_vertices} vertices, {event.num_faces} faces"
         return f"Wrote {event.output} ({size}, density level {event.level:.3g})"
+    if isinstance(event, MeshSequenceReady):
+        size = f"up to {event.num_vertices} vertices, density level {event.level:.3g}"
+        return f"Wrote {len(event.files)} meshes into {event.output} ({size})"
+    if isinstance(event, MotionBaked):
+        return f"Wrote {event.output} ({_baked(event)})"
     if isinstance(event, Evaluated):
         lpips = f", LPIPS {event.lpips:.4f}" if event.lpips >= 0 else ""
         figures = f"PSNR {event.psnr:.2f} dB, SSIM {event.ssim:.4f}{lpips}"
@@ -108,6 +115,15 @@ def sentence(event: Event) -> str:
     if isinstance(event, Converted):
         return f"Wrote {event.num_views} views to {event.output}"
     return event.type
+
+
+def _baked(event: MotionBaked) -> str:
+    """How well a warp was inverted."""
+    return (
+        f"{len(event.frames)} frames of {event.num_vertices} vertices; they miss their places by "
+        f"{event.residual_mean:.2g} on average and {event.residual_max:.2g} at most, "
+        f"{100 * event.share_missed:.2g} % by more than the tolerance"
+    )
 
 
 def _bars() -> Any:

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Builds a scene, trains a field of it and brings a mesh and novel views back into a .blend file.
 
-With --photos it starts from a real capture instead. Everything goes through the add-on's own
-operators, in an installed copy of the extension.
+With --photos it starts from a real capture instead, with --dynamic from a scene that moves.
+Everything goes through the add-on's own operators, in an installed copy of the extension.
 """
 
 import argparse
@@ -17,7 +17,13 @@ import environment
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
+        "--dynamic",
+        action="store_true",
+        help="a scene that moves: novel views along another path, and a mesh at each frame",
+    )
+    kind.add_argument(
         "--photos",
         type=Path,
         metavar="FOLDER",
@@ -53,6 +59,7 @@ def main(arguments: list[str]) -> int:
     return run(
         output=options.output,
         photos=options.photos,
+        dynamic=options.dynamic,
         device=options.device,
         draft=options.draft,
         readme_picture=environment.ROOT / "docs" / "pictures" / "demo.png"

@@ -9,10 +9,12 @@ import bpy
 from bpy.props import StringProperty
 
 from .. import preferences, session
-from ..scene import captures, rigs
+from ..motion_settings import CaptureTimeProperties
+from ..scene import captures, rigs, stations
 from ..scene.cameras import bounds_of, place, render_size
 from ..scene.errors import SceneError
 from ..scene.images import relative_path
+from ..scene.time_maps import TimeMap
 from ..settings import FORGET, CaptureProperties, RigProperties
 from ..worker.protocol import messages
 from ..worker.silence import only_this_stream
@@ -77,7 +79,7 @@ class NEURALFIELDS_OT_add_camera_rig(RigProperties, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class NEURALFIELDS_OT_render_capture(CaptureProperties, bpy.types.Operator):
+class NEURALFIELDS_OT_render_capture(CaptureProperties, CaptureTimeProperties, bpy.types.Operator):
     """Render the scene through the chosen cameras, for a field to learn from. Esc stops; what is
     there is kept
     """
@@ -170,33 +172,49 @@ class NEURALFIELDS_OT_render_capture(CaptureProperties, bpy.types.Operator):
 
     def _begin(self, context: bpy.types.Context) -> Iterator[captures.CaptureProgress]:
         scene = scene_of(context)
-        names = (
-            "source",
-            "folder",
-            "frame_step",
-            "moving_scene",
-            "transparent",
-            "hold_out",
-            "overwrite",
-        )
-        options = choose(self, scene.neural_fields.capture, *names)
-        folder = absolute(options.pop("folder"))
+        stored = scene.neural_fields.capture
+        options = choose(self, stored, "transparent", "hold_out", "overwrite")
+        folder = absolute(choose(self, stored, "folder")["folder"])
         self._folder = Path(folder) if folder else preferences.new_folder("capture")
-        stations = self._stations(
-            context, options.pop("source"), options.pop("frame_step"), options
-        )
-        for warning in captures.warnings_about(stations, scene):
+        time_map = self._time_map(scene)
+        taken = self._stations(context, time_map)
+        for warning in captures.warnings_about(taken, scene):
             self.report({"WARNING"}, warning)
-        return captures.render_capture(
-            scene, stations, self._folder, captures.CaptureOptions(**options)
-        )
+        chosen = captures.CaptureOptions(time_map=time_map, **options)
+        return captures.render_capture(scene, taken, self._folder, chosen)
+
+    def _time_map(self, scene: bpy.types.Scene) -> TimeMap | None:
+        """The frames at which the moving scene begins and ends; None where it does not move."""
+        names = ("moving_scene", "use_scene_range", "frame_start", "frame_end")
+        options = choose(self, scene.neural_fields.capture, *names)
+        if not options["moving_scene"]:
+            return None
+        given = any(self.properties.is_property_set(name) for name in names[2:])
+        if options["use_scene_range"] and not given:
+            return TimeMap(scene.frame_start, scene.frame_end)
+        return TimeMap(options["frame_start"], options["frame_end"])
 
     def _stations(
-        self, context: bpy.types.Context, source: str, step: int, options: dict[str, bool]
-    ) -> list[captures.Station]:
+        self, context: bpy.types.Context, time_map: TimeMap | None
+    ) -> list[stations.Station]:
         scene = scene_of(context)
-        if source == "ANIMATION":
-            return captures.stations_of_animation(scene, step)
+        names = ("source", "frame_step", "every_camera")
+        options = choose(self, scene.neural_fields.capture, *names)
+        step = options["frame_step"]
+        frames = range(scene.frame_start, scene.frame_end + 1, step)
+        if time_map is not None:
+            frames = time_map.frames(step)
+        if options["source"] == "ANIMATION":
+            return stations.stations_of_animation(scene, frames)
+        cameras = self._cameras(context, options["source"])
+        if time_map is None:
+            return stations.stations_at(cameras, scene.frame_current)
+        if options["every_camera"]:
+            return stations.stations_together(cameras, frames)
+        return stations.stations_in_turn(cameras, frames)
+
+    def _cameras(self, context: bpy.types.Context, source: str) -> list[bpy.types.Object]:
+        scene = scene_of(context)
         if source == "COLLECTION":
             found = bpy.data.collections.get(self.collection) or scene.neural_fields.rig.collection
             if found is None or (self.collection and found.name != self.collection):
@@ -209,10 +227,8 @@ class NEURALFIELDS_OT_render_capture(CaptureProperties, bpy.types.Operator):
             items = found.all_objects
         else:
             items = context.selected_objects if source == "SELECTED" else scene.objects
-        cameras = sorted(
-            (item for item in items if item.type == "CAMERA"), key=lambda item: item.name
-        )
-        return captures.stations_of_cameras(cameras, scene, options["moving_scene"])
+        cameras = (item for item in items if item.type == "CAMERA")
+        return sorted(cameras, key=lambda item: item.name)
 
     def _end(self, context: bpy.types.Context) -> None:
         training = scene_of(context).neural_fields.training

@@ -93,6 +93,26 @@ def field_of(context: bpy.types.Context) -> bpy.types.Object | None:
     return found
 
 
+def frames_of(operator: bpy.types.Operator, stored: Any, scene: bpy.types.Scene) -> range:
+    """The frames that an operator is for: those it was given, the stored ones or the scene's.
+
+    Raises:
+        JobError: where there are none.
+    """
+    given = any(operator.properties.is_property_set(name) for name in ("frame_start", "frame_end"))
+    if choose(operator, stored, "use_scene_range")["use_scene_range"] and not given:
+        first, last = scene.frame_start, scene.frame_end
+    else:
+        chosen = choose(operator, stored, "frame_start", "frame_end")
+        first, last = chosen["frame_start"], chosen["frame_end"]
+    if last < first:
+        raise JobError(
+            f"The frame range {first} to {last} is empty.", "Let it end after its start."
+        )
+    steps = choose(operator, stored, "frame_step") if hasattr(stored, "frame_step") else {}
+    return range(first, last + 1, steps.get("frame_step", 1))
+
+
 class OnField:
     """Poll of the operators that work on a trained field."""
 

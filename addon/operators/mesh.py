@@ -4,6 +4,7 @@
 import bpy
 
 from .. import session
+from ..scene.time_maps import times_along
 from ..settings import MeshProperties
 from ..worker.protocol import messages
 from .jobs import (
@@ -15,12 +16,15 @@ from .jobs import (
     device_of,
     do,
     field_of,
+    reporting,
     scene_of,
 )
 
 
 class NEURALFIELDS_OT_extract_mesh(OnField, MeshProperties, bpy.types.Operator):
-    """Make a mesh with colors of the field's surface, or renew the one it has"""
+    """Make a mesh with colors of the field's surface, or renew the one it has. Of a moving field it
+    is that of the current frame
+    """
 
     bl_idname = "neural_fields.extract_mesh"
     bl_label = "Extract Mesh"
@@ -42,6 +46,13 @@ class NEURALFIELDS_OT_extract_mesh(OnField, MeshProperties, bpy.types.Operator):
         )
         options = choose(self, field.neural_field.mesh, *names)
         cropped = options["use_crop"]
+        scene = scene_of(context)
+        try:
+            with reporting(self):
+                now = range(scene.frame_current, scene.frame_current + 1)
+                (time,) = times_along(scene, field, now).values()
+        except RefusedError:
+            return {"CANCELLED"}
         job = messages.ExtractMesh(
             job_id=session.new_job_id(),
             run=absolute(field.neural_field.run),
@@ -52,9 +63,10 @@ class NEURALFIELDS_OT_extract_mesh(OnField, MeshProperties, bpy.types.Operator):
             crop_max=tuple(options["crop_max"]) if cropped else (),
             keep_components=options["keep_components"],
             keep_unseen=options["keep_unseen"],
+            time=time,
             device=device_of(options["device"]),
         )
-        target = session.Target(scene=scene_of(context).session_uid, field=field.session_uid)
+        target = session.Target(scene=scene.session_uid, field=field.session_uid)
         try:
             do(self, job, "Extract mesh", target)
         except RefusedError:

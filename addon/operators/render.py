@@ -8,7 +8,9 @@ import numpy as np
 
 from .. import session
 from ..scene.cameras import poses_in_space_of
-from ..scene.captures import Station, poses_along, write_camera_path
+from ..scene.captures import poses_along, write_camera_path
+from ..scene.stations import Station
+from ..scene.time_maps import tag_times, time_of_field
 from ..settings import ViewsProperties
 from ..worker.protocol import JobError, messages
 from .jobs import (
@@ -20,6 +22,7 @@ from .jobs import (
     device_of,
     do,
     field_of,
+    frames_of,
     reporting,
     scene_of,
 )
@@ -66,39 +69,27 @@ class NEURALFIELDS_OT_render_views(OnField, ViewsProperties, bpy.types.Operator)
         return {"FINISHED"}
 
     def _write_cameras(self, scene: bpy.types.Scene, field: bpy.types.Object, path: Path) -> None:
-        """The scene's camera at each frame, as the field sees it: in the space of its empty."""
+        """The scene's camera at each frame, as the field sees it: in the space of its empty, and at
+        the moment that the field shows then.
+        """
         if scene.camera is None:
             raise JobError(
                 "The scene has no active camera.", "Choose one in the scene's properties."
             )
-        frames = self._frames(scene, field)
+        frames = frames_of(self, field.neural_field.views, scene)
         frame, subframe = scene.frame_current, scene.frame_subframe
         name, field_name = scene.camera.name, field.name
-        poses = []
+        poses, times = [], []
+        tag_times(field)
         try:
             for number in frames:
                 (pose,), _ = poses_along([Station(name, number)], scene, measure=False)
                 empty = bpy.context.evaluated_depsgraph_get().id_eval_get(scene.objects[field_name])
                 poses.append(poses_in_space_of(np.array(empty.matrix_world), pose))
+                times.append(time_of_field(empty.neural_field, number))
         finally:
             scene.frame_set(frame, subframe=subframe)
-        write_camera_path(scene, poses, path)
-
-    def _frames(self, scene: bpy.types.Scene, field: bpy.types.Object) -> range:
-        range_given = any(
-            self.properties.is_property_set(name) for name in ("frame_start", "frame_end")
-        )
-        stored = field.neural_field.views
-        if choose(self, stored, "use_scene_range")["use_scene_range"] and not range_given:
-            first, last = scene.frame_start, scene.frame_end
-        else:
-            chosen = choose(self, stored, "frame_start", "frame_end")
-            first, last = chosen["frame_start"], chosen["frame_end"]
-        if last < first:
-            raise JobError(
-                f"The frame range {first} to {last} is empty.", "Let it end after its start."
-            )
-        return range(first, last + 1)
+        write_camera_path(poses, times, path)
 
 
 def register() -> None:

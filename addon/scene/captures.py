@@ -16,6 +16,8 @@ from ..compat import uses_compositor
 from .cameras import Pose, bounds_of, pose_of
 from .errors import SceneError
 from .render_settings import capture_settings
+from .stations import Station
+from .time_maps import TimeMap
 from .transforms import Shot, document, read_json, write_json
 
 FINAL = "transforms.json"
@@ -25,22 +27,14 @@ UNFINISHED = "transforms_unfinished.json"
 BOUNDS_MARGIN = 0.01
 
 
-@dataclass(frozen=True)
-class Station:
-    """A camera at a frame of the timeline."""
-
-    camera: str
-    frame: int
-
-
 @dataclass(frozen=True, kw_only=True)
 class CaptureOptions:
-    """How a capture is taken. `moving_scene` gives each picture its time; every `hold_out`-th is
-    for testing.
+    """How a capture is taken. Where the scene moves, `time_map` gives each picture its time; every
+    `hold_out`-th is for testing.
     """
 
     transparent: bool = True
-    moving_scene: bool = False
+    time_map: TimeMap | None = None
     hold_out: int = 8
     overwrite: bool = False
 
@@ -54,30 +48,6 @@ class CaptureProgress:
     seconds: float
     rendered: int
     """How many of `done` were rendered now and not kept from an earlier, interrupted capture."""
-
-
-def stations_of_cameras(
-    cameras: Sequence[bpy.types.Object], scene: bpy.types.Scene, moving_scene: bool
-) -> list[Station]:
-    """Each camera once: at the current frame, or taking turns along the timeline where the scene
-    moves.
-    """
-    frames = np.full(len(cameras), scene.frame_current)
-    if moving_scene:
-        frames = np.linspace(scene.frame_start, scene.frame_end, len(cameras)).round().astype(int)
-    return [Station(camera.name, int(frame)) for camera, frame in zip(cameras, frames, strict=True)]
-
-
-def stations_of_animation(scene: bpy.types.Scene, step: int) -> list[Station]:
-    """Every `step`-th frame through the scene's camera.
-
-    Raises:
-        SceneError: where the scene has no camera.
-    """
-    if scene.camera is None:
-        raise SceneError("The scene has no active camera.", "Choose one in the scene's properties.")
-    frames = range(scene.frame_start, scene.frame_end + 1, step)
-    return [Station(scene.camera.name, frame) for frame in frames]
 
 
 def poses_along(
@@ -161,8 +131,9 @@ def render_capture(
                 "Nothing in the scene renders.", "Add an object, or show it in renders."
             )
         margin = BOUNDS_MARGIN * max(1e-3, (bounds[1] - bounds[0]).max())
+        time_of = options.time_map.time_of if options.time_map else lambda _frame: None
         shots = [
-            Shot(pose, f"images/{number:04d}.png", _time(pose.frame, scene, options.moving_scene))
+            Shot(pose, f"images/{number:04d}.png", time_of(pose.frame))
             for number, pose in enumerate(poses, start=1)
         ]
         test = [shot.file_path for shot in shots[:: options.hold_out]] if options.hold_out else []
@@ -172,6 +143,8 @@ def render_capture(
             not options.transparent,
             test if len(shots) > 1 else [],
         )
+        if options.time_map:
+            plan["neural_fields"]["time_map"] = options.time_map.values()
         plan["neural_fields"]["render"] = _render_fingerprint(scene)
         kept = _pictures_to_keep(folder, plan, options.overwrite)
         write_json(folder / UNFINISHED, plan)
@@ -181,14 +154,10 @@ def render_capture(
         (folder / UNFINISHED).unlink(missing_ok=True)
 
 
-def write_camera_path(scene: bpy.types.Scene, poses: Sequence[Pose], path: Path) -> None:
-    """Writes cameras without pictures, to render a field through."""
-    write_json(path, document([Shot(pose, "", _time(pose.frame, scene, True)) for pose in poses]))
-
-
-def _time(frame: int, scene: bpy.types.Scene, moving: bool) -> float | None:
-    length = max(1, scene.frame_end - scene.frame_start)
-    return min(1.0, max(0.0, (frame - scene.frame_start) / length)) if moving else None
+def write_camera_path(poses: Sequence[Pose], times: Sequence[float], path: Path) -> None:
+    """Writes cameras without pictures, each at its time, to render a field through."""
+    shots = [Shot(pose, "", time) for pose, time in zip(poses, times, strict=True)]
+    write_json(path, document(shots))
 
 
 def _render_fingerprint(scene: bpy.types.Scene) -> dict[str, Any]:
@@ -231,7 +200,8 @@ def _comparable(plan: dict[str, Any]) -> list[Any]:
     """What has to be equal for pictures to be the same; numbers as JSON gives them back."""
     own = plan.get("neural_fields", {})
     shared = [plan.get(name) for name in ("w", "h", "fl_x", "fl_y", "cx", "cy")]
-    return [shared, own.get("render"), own.get("unbounded"), plan.get("frames")]
+    rest = [own.get(name) for name in ("render", "unbounded", "time_map")]
+    return [shared, rest, plan.get("frames")]
 
 
 def _render_all(

@@ -13,6 +13,9 @@ from ..protocol.errors import JobError
 from .capture import Capture, MaskRole, View
 from .picture_files import PictureFinder, any_transparent, picture_size
 from .poses import stand_at_one_point
+from .time_map import TimeMap
+
+_FEW_TIMES = 4
 
 
 @dataclass
@@ -33,6 +36,7 @@ class Findings:
     points: NDArray[np.float64] | None = None
     depths: tuple[float, float] | None = None
     has_splits: bool = False
+    time_map: TimeMap | None = None
 
     def mask_beside(self, finder: PictureFinder, image: Path | None) -> Path | None:
         """The mask in a folder of masks beside an image; its kind says what masks mean here."""
@@ -54,7 +58,9 @@ def assemble(findings: Findings, hold_out: int) -> Capture:
         raise JobError(f"{source} has no cameras.", "Choose a capture whose cameras were solved.")
     views = _pictured(findings.views, source, warnings)
     views = _with_fitted_lenses(views, source, warnings)
-    views = normalize_times(views, source, warnings)
+    in_place = normalize_times(views, source, warnings)
+    time_map = findings.time_map if in_place == views else None
+    views = in_place
     positions = np.array([view.camera_to_world[:3, 3] for view in views])
     if stand_at_one_point(positions):
         raise JobError(
@@ -63,6 +69,7 @@ def assemble(findings: Findings, hold_out: int) -> Capture:
         )
     if not findings.has_splits:
         views = hold_out_views(views, hold_out)
+    views = settle_motion(views, warnings)
     has_masks = findings.mask_role == "object" and any(view.mask is not None for view in views)
     has_alpha = has_masks or any_transparent(views)
     bounds = findings.bounds
@@ -80,6 +87,7 @@ def assemble(findings: Findings, hold_out: int) -> Capture:
         bounds=bounds,
         unbounded=not has_alpha if findings.unbounded is None else findings.unbounded,
         mask_role=findings.mask_role,
+        time_map=time_map,
         warnings=tuple(warnings),
     )
 
@@ -102,14 +110,8 @@ def normalize_times(views: Sequence[View], source: Path, warnings: list[str]) ->
     Raises:
         JobError: where some views have a time and others have none.
     """
-    timeless = [view.name for view in views if view.time is None]
-    if len(timeless) == len(views):
+    if not _all_timed(views, source):
         return list(views)
-    if timeless:
-        raise JobError(
-            f"{source}: {named(timeless)} without a time, while the others have one.",
-            "Give every frame a time, or none.",
-        )
     times = np.array([view.time for view in views], dtype=np.float64)
     if times.min() >= 0 and times.max() <= 1:
         return list(views)
@@ -119,6 +121,47 @@ def normalize_times(views: Sequence[View], source: Path, warnings: list[str]) ->
         replace(view, time=(view.time - first) / length if length > 0 else 0.0)  # type: ignore[operator]
         for view in views
     ]
+
+
+def check_times(views: Sequence[View], source: Path) -> None:
+    """Raises JobError where times of a camera path are none of a capture's, 0 to 1."""
+    if not _all_timed(views, source):
+        return
+    late = [view.name for view in views if not 0 <= view.time <= 1]  # type: ignore[operator]
+    if late:
+        raise JobError(
+            f"{source}: {named(late)} at a time that is not between 0 and 1.",
+            "Count time from 0, the capture's first moment, to 1, its last.",
+        )
+
+
+def _all_timed(views: Sequence[View], source: Path) -> bool:
+    timeless = [view.name for view in views if view.time is None]
+    if timeless and len(timeless) < len(views):
+        raise JobError(
+            f"{source}: {named(timeless)} without a time, while the others have one.",
+            "Give every frame a time, or none.",
+        )
+    return not timeless
+
+
+def settle_motion(views: Sequence[View], warnings: list[str]) -> list[View]:
+    """Takes the times away where the training views show one moment only; says where few."""
+    training = [view for view in views if view.split == "train"]
+    times = {view.time for view in training} - {None}
+    if not times or len(times) >= _FEW_TIMES:
+        return list(views)
+    if len(times) > 1:
+        warnings.append(
+            f"The training pictures show only {len(times)} moments; how the scene moves between "
+            "them is a guess."
+        )
+        return list(views)
+    warnings.append(
+        f"All {len(training)} training pictures have the time {times.pop():g}, so the scene is "
+        "learned as one that does not move."
+    )
+    return [replace(view, time=None) for view in views]
 
 
 def named(names: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..geometry.cameras import Intrinsics
+from .time_map import TimeMap
 
 Split = Literal["train", "val", "test"]
 MaskRole = Literal["object", "ignore"]
@@ -42,7 +43,7 @@ class Capture:
     `bounds` is the (2, 3) box, in scene units, where the things of interest are. `unbounded` says
     that the pictures also show what lies outside it (photos without alpha). `mask_role`: a mask's
     black part is empty space ("object", like alpha) or is to be ignored ("ignore", as in
-    nerfstudio).
+    nerfstudio). `time_map` tells the timeline's frames of the times, where it is known.
     """
 
     source: Path
@@ -50,6 +51,7 @@ class Capture:
     bounds: NDArray[np.float64]
     unbounded: bool
     mask_role: MaskRole = "object"
+    time_map: TimeMap | None = None
     warnings: tuple[str, ...] = field(default=())
 
     def select(self, keep: Callable[[View], bool]) -> "Capture":

@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from ..protocol.errors import JobError
-from .assembly import Findings, assemble, normalize_times
+from .assembly import Findings, assemble, check_times
 from .capture import Capture, View
 from .colmap import find_model, read_colmap
 from .llff import FILE_NAME, read_llff
@@ -33,7 +33,8 @@ def load_cameras(path: str | Path) -> tuple[View, ...]:
     """Reads cameras to render along from a transforms.json; its pictures need not be there.
 
     Raises:
-        JobError: where the file has no cameras, or one of unknown size.
+        JobError: where the file has no cameras, one of unknown size, or a time that is not in
+            [0, 1] or that others lack.
     """
     path = Path(path).expanduser().absolute()
     file = path / "transforms.json" if path.is_dir() else path
@@ -42,7 +43,8 @@ def load_cameras(path: str | Path) -> tuple[View, ...]:
     findings = read_transforms([file], file, need_pictures=False)
     if not findings.views:
         raise JobError(f"{file} has no cameras.", "Add a frame for each view.")
-    return tuple(normalize_times(findings.views, file, findings.warnings))
+    check_times(findings.views, file)
+    return tuple(findings.views)
 
 
 def _read(path: Path) -> Findings:

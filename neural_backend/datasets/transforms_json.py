@@ -10,7 +10,9 @@
 - D-NeRF: `time` of each frame.
 - Our own, which other readers ignore: per frame `frame` (timeline frame) and `split`, and for the
   whole file `"neural_fields": {"version": 1, "generator": "Neural Fields 0.1.0", "bounds": [[x,
-  y, z], [x, y, z]], "unbounded": false, "mask_role": "object"}`; each entry may be missing.
+  y, z], [x, y, z]], "unbounded": false, "mask_role": "object", "time_map": {"frame_start": 1,
+  "frame_end": 24}}`; each entry may be missing. The time map tells at which timeline frames the
+  times 0 and 1 are.
 
 Source: the loaders of nerf (load_blender.py), instant-ngp (nerf_loader.cu) and nerfstudio
 (nerfstudio_dataparser.py).
@@ -31,6 +33,7 @@ from .assembly import Findings
 from .capture import Split, View
 from .picture_files import PictureFinder, clean_name, picture_size
 from .poses import read_pose
+from .time_map import TimeMap
 
 SPLIT_FILES: dict[str, Split] = {
     "transforms_train.json": "train",
@@ -311,6 +314,22 @@ def _read_own_block(findings: Findings, file: Path, values: dict[str, Any]) -> N
         findings.unbounded = block["unbounded"]
     if block.get("mask_role") in ("object", "ignore"):
         findings.mask_role = block["mask_role"]
+    if block.get("time_map") is not None:
+        findings.time_map = _time_map(file, block["time_map"])
+
+
+def _time_map(file: Path, values: Any) -> TimeMap:
+    block = values if isinstance(values, dict) else {}
+    start, end = block.get("frame_start"), block.get("frame_end")
+    if not (type(start) is int and type(end) is int):
+        raise _wrong(file, "time_map", "a frame_start and a frame_end", values)
+    try:
+        return TimeMap(start, end)
+    except ValueError:
+        raise JobError(
+            f"{file}: the time map has no length: it starts and ends at frame {start}.",
+            "Let it end at another frame.",
+        ) from None
 
 
 def _with_own_names(views: list[View]) -> list[View]:

@@ -5,6 +5,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,8 @@ def _document(
         "unbounded": capture.unbounded,
         "mask_role": capture.mask_role,
     }
+    if capture.time_map is not None:
+        values["neural_fields"]["time_map"] = asdict(capture.time_map)
     values["frames"] = []
     for view in views:
         frame = _frame(view, pictures.get(view.name, ""), masks.get(view.name, ""))

@@ -16,10 +16,12 @@ from pathlib import Path
 
 from ..protocol.errors import JobError
 from ..protocol.messages import (
+    BakeMotion,
     Convert,
     Evaluate,
     Event,
     ExtractMesh,
+    ExtractMeshSequence,
     Inspect,
     Job,
     JobFailed,
@@ -33,6 +35,8 @@ JOB_MODULES: dict[type, str] = {
     Train: "train",
     RenderViews: "render_views",
     ExtractMesh: "extract_mesh",
+    ExtractMeshSequence: "extract_mesh_sequence",
+    BakeMotion: "bake_motion",
     Evaluate: "evaluate",
     Inspect: "inspect",
     Convert: "convert",

@@ -38,7 +38,9 @@ def _describe_capture(capture: Capture) -> Iterator[str]:
     if masked:
         yield f"masks: {masked}, their black is {_MASK_ROLES[capture.mask_role]}"
     if capture.is_dynamic:
-        yield f"times: {len({view.time for view in views})}"
+        mapped = capture.time_map
+        frames = f", frames {mapped.frame_start} to {mapped.frame_end}" if mapped else ""
+        yield f"times: {len({view.time for view in views})}{frames}"
     for warning in capture.warnings:
         yield f"warning: {warning}"
 

@@ -87,6 +87,8 @@ def write_mesh(mesh: Mesh, path: Path) -> None:
     if kind not in FORMATS:
         raise ValueError(f"expected a file ending in {', '.join(FORMATS)}, got {path.name!r}")
     if kind == ".ply":
+        if not len(mesh.vertices):  # which trimesh's normals and colors do not allow for
+            mesh = Mesh(mesh.vertices, mesh.faces)
         data = _encode(mesh, "ply", vertex_normal=mesh.normals is not None)
     elif kind == ".obj":
         data = _encode(_y_up(mesh), "obj", include_normals=mesh.normals is not None)
@@ -100,6 +102,19 @@ def write_mesh(mesh: Mesh, path: Path) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_ply_counts(path: Path) -> tuple[int, int]:
+    """How many vertices and faces a .ply file says it has; (0, 0) where it is none."""
+    counts = {"vertex": 0, "face": 0}
+    with path.open("rb") as file:
+        for line in file:
+            words = line.split()
+            if words[:1] == [b"element"] and len(words) == 3:
+                counts[words[1].decode("ascii", "replace")] = int(words[2])
+            if words[:1] == [b"end_header"]:
+                break
+    return counts["vertex"], counts["face"]
 
 
 def _encode(mesh: Mesh, kind: str, **options: bool) -> bytes:

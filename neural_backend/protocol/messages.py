@@ -9,6 +9,8 @@ and the add-on's tooltips: one place to edit.
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeAlias
 
+from .motion_messages import BakeMotion, ExtractMeshSequence, MeshSequenceReady, MotionBaked
+
 VERSION = 1
 """Changed whenever a message changes in a way that an older reader would misunderstand."""
 
@@ -74,7 +76,7 @@ class ExtractMesh:
     surface: Annotated[
         str,
         "depth: where the training's cameras see rays end, smooth; density: where density "
-        "reaches a level; auto: depth, unless a level is given",
+        "reaches a level; auto: depth, unless a level is given or there are few cameras",
     ] = "auto"
     level: Annotated[float, "density of the surface, per scene unit; 0 chooses it"] = 0.0
     crop_min: Annotated[tuple[float, ...], "lower corner of a crop box, three numbers or none"] = ()
@@ -268,7 +270,16 @@ class JobCancelled:
     run: str = ""
 
 
-Job: TypeAlias = Train | RenderViews | ExtractMesh | Evaluate | Inspect | Convert
+Job: TypeAlias = (
+    Train
+    | RenderViews
+    | ExtractMesh
+    | ExtractMeshSequence
+    | BakeMotion
+    | Evaluate
+    | Inspect
+    | Convert
+)
 Command: TypeAlias = Cancel | Shutdown
 Event: TypeAlias = (
     WorkerReady
@@ -277,6 +288,8 @@ Event: TypeAlias = (
     | Trained
     | ViewsReady
     | MeshReady
+    | MeshSequenceReady
+    | MotionBaked
     | Evaluated
     | Inspected
     | Converted
@@ -285,7 +298,16 @@ Event: TypeAlias = (
 )
 Message: TypeAlias = Job | Command | Event
 
-JOBS: tuple[type[Job], ...] = (Train, RenderViews, ExtractMesh, Evaluate, Inspect, Convert)
+JOBS: tuple[type[Job], ...] = (
+    Train,
+    RenderViews,
+    ExtractMesh,
+    ExtractMeshSequence,
+    BakeMotion,
+    Evaluate,
+    Inspect,
+    Convert,
+)
 COMMANDS: tuple[type[Command], ...] = (Cancel, Shutdown)
 EVENTS: tuple[type[Event], ...] = (
     WorkerReady,
@@ -294,6 +316,8 @@ EVENTS: tuple[type[Event], ...] = (
     Trained,
     ViewsReady,
     MeshReady,
+    MeshSequenceReady,
+    MotionBaked,
     Evaluated,
     Inspected,
     Converted,
@@ -304,6 +328,8 @@ FINAL_EVENTS: tuple[type[Event], ...] = (
     Trained,
     ViewsReady,
     MeshReady,
+    MeshSequenceReady,
+    MotionBaked,
     Evaluated,
     Inspected,
     Converted,

@@ -14,12 +14,13 @@ class DemoError(Exception):
 
 @dataclass(frozen=True)
 class Folders:
-    """All in one folder, so that demo.blend finds its pictures wherever that is moved."""
+    """All in one folder, so that the .blend finds its pictures wherever that is moved."""
 
     root: Path
+    name: str = "demo"
 
     @classmethod
-    def fresh(cls, root: Path) -> "Folders":
+    def fresh(cls, root: Path, name: str = "demo") -> "Folders":
         """Makes the folder, or empties one that an earlier demo made; never any other.
 
         Raises:
@@ -40,7 +41,7 @@ class Folders:
             raise DemoError(
                 f"{root} cannot be written: {error.strerror}. Choose another folder with --output."
             ) from error
-        return cls(root)
+        return cls(root, name)
 
     @property
     def profile(self) -> Path:
@@ -65,7 +66,7 @@ class Folders:
 
     @property
     def blend(self) -> Path:
-        return self.root / "demo.blend"
+        return self.root / f"{self.name}.blend"
 
     @property
     def report(self) -> Path:

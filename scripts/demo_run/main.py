@@ -14,7 +14,7 @@ from . import report
 from .blender import Addon, call, install
 from .console import Terminal
 from .folders import DemoError, Folders
-from .quality import DRAFT, FULL, Quality
+from .quality import DRAFT, FULL, MOVING, MOVING_DRAFT, Quality
 
 
 @dataclass
@@ -27,16 +27,20 @@ class Results:
     ssim: float = 0.0
     num_held_out: int = 0
     mesh_figures: list[tuple[str, str]] = field(default_factory=list)
-    views: list[report.Panel] = field(default_factory=list)
-    mesh: list[report.Panel] = field(default_factory=list)
+    rows: list[list[report.Panel]] = field(default_factory=list)
 
 
 def run(
-    output: Path, photos: Path | None, device: str, draft: bool, readme_picture: Path | None
+    output: Path,
+    photos: Path | None,
+    dynamic: bool,
+    device: str,
+    draft: bool,
+    readme_picture: Path | None,
 ) -> int:
     """Returns the exit status: 0 done, 1 where a stage failed, 130 where the user stopped it."""
     try:
-        folders = Folders.fresh(output)
+        folders = Folders.fresh(output, "dynamic" if dynamic else "demo")
     except DemoError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -45,8 +49,14 @@ def run(
     try:
         with terminal.stage("Install the extension"):
             addon = install(folders)
-        demo = Demo(folders, terminal, addon, DRAFT if draft else FULL, device)
-        demo.from_scene() if photos is None else demo.from_photos(photos)
+        full, quick = (MOVING, MOVING_DRAFT) if dynamic else (FULL, DRAFT)
+        demo = Demo(folders, terminal, addon, quick if draft else full, device)
+        if dynamic:
+            demo.from_moving_scene()
+        elif photos is None:
+            demo.from_scene()
+        else:
+            demo.from_photos(photos)
         if readme_picture is not None:
             report.write_small(folders.report, readme_picture)
             terminal.say(f"Wrote {readme_picture}")
@@ -102,7 +112,7 @@ class Demo:
             ]
         truth = Image.open(self.folders.stills / "truth.png").convert("RGBA")
         seen = Image.open(self.folders.views / f"view_{frame:04d}.png").convert("RGBA")
-        results.views = compared(truth, seen, "Ground truth · Cycles", "Novel view · the field")
+        results.rows = [compared(truth, seen, "Ground truth · Cycles", "Novel view · the field")]
         scene_demo.put_away_originals(self.scene.view_layers[0])
         self.finish(results, mesh)
 
@@ -119,8 +129,46 @@ class Demo:
         pictures = sorted((self.folders.run / "outputs" / "evaluation").glob("*.png"))
         with Image.open(pictures[len(pictures) // 2]) as picture:
             seen, truth = photos_demo.first_two_of_three(picture.convert("RGBA"))
-        results.views = compared(truth, seen, "Held-out photo", "Novel view · the field")
+        results.rows = [compared(truth, seen, "Held-out photo", "Novel view · the field")]
         self.finish(results, mesh)
+
+    def from_moving_scene(self) -> None:
+        import bpy
+        from demo_scene import puppet_show
+
+        from . import motion_demo, scene_demo
+
+        results = Results("A puppet show, learned from its pictures")
+        quality, scene, stills = self.quality, self.scene, self.folders.stills
+        with self.terminal.stage("Build the scene"):
+            motion_demo.prepare(scene, quality)
+            frames = motion_demo.moments(scene)
+            truths = [
+                motion_demo.picture(
+                    scene, stills / f"truth_{frame:04d}.png", frame, quality, quality.still_samples
+                )
+                for frame in frames
+            ]
+        with self.terminal.stage(f"Render {quality.frames * quality.cameras} pictures") as stage:
+            motion_demo.capture(scene, self.folders, quality, stage)
+        self.learn(self.folders.capture, results, image_width=0)
+        self.render_views()
+        sequence = self.extract_mesh_sequence(results)
+        scene_demo.put_away_originals(scene.view_layers[0], puppet_show.COLLECTION)
+        with self.terminal.stage("Render the meshes and save"):
+            for frame, truth in zip(frames, truths, strict=True):
+                seen = Image.open(self.folders.views / f"view_{frame:04d}.png").convert("RGBA")
+                mesh = motion_demo.picture(
+                    scene, stills / f"mesh_{frame:04d}.png", frame, quality, quality.sheet_samples
+                )
+                time = (frame - scene.frame_start) / (scene.frame_end - scene.frame_start)
+                results.rows.append(
+                    moment_row(truth, seen, mesh, f"Frame {frame}, time {time:.2f}")
+                )
+            scene.frame_set(scene.frame_start)
+            bpy.context.view_layer.objects.active = sequence
+            bpy.ops.wm.save_as_mainfile(filepath=str(self.folders.blend))
+        self.tell(results)
 
     def learn(self, capture: Path, results: Results, image_width: int) -> None:
         """Trains and measures on the held-out cameras."""
@@ -167,6 +215,24 @@ class Demo:
         results.mesh_figures.append(("Mesh", size))
         return mesh
 
+    def extract_mesh_sequence(self, results: Results) -> Any:
+        """The object that plays the meshes."""
+        import bpy
+
+        title = f"Extract {self.quality.frames} meshes"
+        with self.terminal.stage(title) as stage, self.addon.followed_by(stage):
+            call(
+                bpy.ops.neural_fields.extract_mesh_sequence,
+                resolution=self.quality.mesh_resolution,
+                device=self.device,
+            )
+        field = next(item for item in bpy.data.objects if item.neural_field.run)
+        sequence = field.neural_field.sequence_object
+        if sequence is None:
+            raise DemoError("extract_mesh_sequence left no object in the scene.")
+        results.mesh_figures.append(("Vertices at frame 1", f"{len(sequence.data.vertices):,}"))
+        return sequence
+
     def render_views(self) -> None:
         import bpy
 
@@ -187,12 +253,18 @@ class Demo:
             pictures = mesh_from_three_sides(
                 mesh, self.folders.stills, self.quality.sheet_px, self.quality.sheet_samples
             )
-            results.mesh = [
-                report.Panel(picture, f"Mesh · {side}", "color | shape")
-                for side, picture in pictures
-            ]
+            results.rows.append(
+                [
+                    report.Panel(picture, f"Mesh · {side}", "color | shape")
+                    for side, picture in pictures
+                ]
+            )
             self.scene.frame_set(self.scene.frame_start)
             bpy.ops.wm.save_as_mainfile(filepath=str(self.folders.blend))
+        self.tell(results)
+
+    def tell(self, results: Results) -> None:
+        """Draws the report and closes with the figures."""
         report.draw(self.report_of(results), self.folders.report)
         self.terminal.table("Results", self.figures(results))
         for path in (self.folders.blend, self.folders.report):
@@ -209,9 +281,7 @@ class Demo:
         curve = report.Curve(
             [line["seconds"] for line in measured], [line["psnr"] for line in measured]
         )
-        return report.Report(
-            results.title, subtitle, results.views, results.mesh, curve, self.figures(results)
-        )
+        return report.Report(results.title, subtitle, results.rows, curve, self.figures(results))
 
     def figures(self, results: Results) -> list[tuple[str, str]]:
         seconds = [(name, f"{value:.1f} s") for name, value in self.terminal.seconds.items()]
@@ -237,4 +307,16 @@ def compared(
         report.Panel(truth, truth_caption, f"{truth.width} x {truth.height}"),
         report.Panel(seen, seen_caption, f"{psnr:.1f} dB"),
         report.Panel(report.error_picture(truth, seen), "Error", f"mean {error:.3f}"),
+    ]
+
+
+def moment_row(
+    truth: Image.Image, seen: Image.Image, mesh: Image.Image, moment: str
+) -> list[report.Panel]:
+    """A row of the report about motion."""
+    psnr = [f"{report.psnr_between(truth, other):.1f} dB" for other in (seen, mesh)]
+    return [
+        report.Panel(truth, "Ground truth · Cycles", moment),
+        report.Panel(seen, "Novel view · the field", psnr[0]),
+        report.Panel(mesh, "Mesh of this frame", psnr[1]),
     ]

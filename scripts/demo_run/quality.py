@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How much work the demo does: the full one, and the draft that the tests run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,4 +55,12 @@ DRAFT = Quality(
     sheet_px=200,
     sheet_samples=4,
     photo_width=90,
+)
+
+# Of a scene that moves, each of a few cameras takes every frame.
+MOVING = replace(
+    FULL, cameras=4, capture_px=176, samples=12, frames=48, seconds=240.0, mesh_resolution=112
+)
+MOVING_DRAFT = replace(
+    DRAFT, cameras=4, capture_px=80, frames=12, seconds=30.0, steps=0, mesh_resolution=48
 )

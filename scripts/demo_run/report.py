@@ -41,8 +41,7 @@ class Report:
 
     title: str
     subtitle: str
-    views: list[Panel]
-    mesh: list[Panel]
+    rows: list[list[Panel]]
     curve: Curve
     figures: list[tuple[str, str]] = field(default_factory=list)
 
@@ -50,13 +49,13 @@ class Report:
 def draw(report: Report, path: Path) -> None:
     """Writes the sheet as a PNG."""
     curve_height = max(330, ROW * len(report.figures) + 10)
-    height = MARGIN + 84 + 2 * (PANEL + 66) + curve_height + MARGIN
+    height = MARGIN + 84 + len(report.rows) * (PANEL + 66) + curve_height + MARGIN
     sheet = Image.new("RGB", (WIDTH, height), PAPER)
     pen = ImageDraw.Draw(sheet)
     pen.text((MARGIN, MARGIN - 8), report.title, font=font(38), fill=INK)
     pen.text((MARGIN, MARGIN + 42), report.subtitle, font=font(19), fill=SOFT)
     top = MARGIN + 84
-    for panels in (report.views, report.mesh):
+    for panels in report.rows:
         for column, panel in enumerate(panels[:3]):
             place(sheet, panel, (MARGIN + column * (PANEL + GAP), top))
         top += PANEL + 66

@@ -22,6 +22,14 @@ RIG_DISTANCE = 3.15
 def prepare(scene: bpy.types.Scene, quality: Quality) -> geometry.Surface:
     """Builds the still life and the camera of the sequence; returns the scene's real surface."""
     objects = demo_scene.build(scene)
+    set_up_rendering(scene, quality)
+    scene.camera = moving_camera(scene)
+    bpy.context.view_layer.update()
+    return geometry.surface_of(objects)
+
+
+def set_up_rendering(scene: bpy.types.Scene, quality: Quality) -> None:
+    """Cycles, without a background, over the frames of the sequence."""
     scene.render.engine = "CYCLES"
     scene.cycles.samples = quality.samples
     scene.cycles.use_denoising = True
@@ -30,15 +38,14 @@ def prepare(scene: bpy.types.Scene, quality: Quality) -> geometry.Surface:
     scene.render.use_persistent_data = True
     scene.render.fps = 24
     scene.frame_start, scene.frame_end = 1, quality.frames
-    scene.camera = moving_camera(scene)
-    bpy.context.view_layer.update()
-    return geometry.surface_of(objects)
 
 
-def moving_camera(scene: bpy.types.Scene) -> bpy.types.Object:
+def moving_camera(
+    scene: bpy.types.Scene, center: Vector = CENTER, farther: float = 1.0
+) -> bpy.types.Object:
     """Sweeps around the table while it rises and comes closer; no rig camera stands on its path."""
     target = bpy.data.objects.new("Camera Target", None)
-    target.location, target.empty_display_size = CENTER, 0.1
+    target.location, target.empty_display_size = center, 0.1
     camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
     camera.data.lens = 50
     aim = camera.constraints.new("TRACK_TO")
@@ -47,9 +54,10 @@ def moving_camera(scene: bpy.types.Scene) -> bpy.types.Object:
         scene.collection.objects.link(item)
     keys = ((0.0, -115, 14, 3.1), (0.35, -75, 24, 2.9), (0.7, -20, 38, 3.0), (1.0, 25, 30, 3.2))
     for share, turn, height, distance in keys:
+        distance *= farther
         across = distance * np.cos(radians(height))
         offset = (across * np.cos(radians(turn)), across * np.sin(radians(turn)))
-        camera.location = CENTER + Vector((*offset, distance * np.sin(radians(height))))
+        camera.location = center + Vector((*offset, distance * np.sin(radians(height))))
         frame = scene.frame_start + share * (scene.frame_end - scene.frame_start)
         camera.keyframe_insert("location", frame=frame)
     return camera
@@ -91,11 +99,13 @@ def capture(
     return np.array([camera.matrix_world.translation for camera in cameras], dtype=np.float64)
 
 
-def put_away_originals(view_layer: bpy.types.ViewLayer) -> None:
-    """Hides the still life and the rig: what the field made stands in their place."""
+def put_away_originals(
+    view_layer: bpy.types.ViewLayer, collection: str = demo_scene.COLLECTION
+) -> None:
+    """Hides the originals and the rig: what the field made stands in their place."""
     for layer in view_layer.layer_collection.children:
         holds_cameras = any(item.type == "CAMERA" for item in layer.collection.objects)
-        if layer.collection.name == demo_scene.COLLECTION or holds_cameras:
+        if layer.collection.name == collection or holds_cameras:
             layer.collection.hide_viewport = layer.collection.hide_render = True
 
 

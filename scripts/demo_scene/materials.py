@@ -242,3 +242,8 @@ def leaf(radius: float) -> bpy.types.Material:
             ],
         )
     )
+
+
+def paint(name: str, color: Color) -> bpy.types.Material:
+    """One colour, with the sheen of lacquered wood."""
+    return Surface(name, roughness=0.5, coat=0.15).colored(color)

@@ -4,7 +4,7 @@ from types import ModuleType
 
 import headless_blender
 import pytest
-from neural_fields.addon import preferences, properties, session, settings
+from neural_fields.addon import motion_settings, preferences, properties, session, settings
 from neural_fields.addon.worker.protocol import messages
 
 pytestmark = [pytest.mark.blender, pytest.mark.timeout(120)]
@@ -12,8 +12,10 @@ pytestmark = [pytest.mark.blender, pytest.mark.timeout(120)]
 OPERATORS = {
     "add_camera_rig",
     "add_field",
+    "bake_motion",
     "cancel",
     "extract_mesh",
+    "extract_mesh_sequence",
     "import_capture",
     "render_capture",
     "render_views",
@@ -81,8 +83,10 @@ def test_every_operator_answers_whether_it_can_run_in_an_empty_file(bpy: ModuleT
     assert set(dir(bpy.ops.neural_fields)) == OPERATORS
     answers = {name: getattr(bpy.ops.neural_fields, name).poll() for name in OPERATORS}
     assert {name for name, answer in answers.items() if not answer} == {
+        "bake_motion",
         "cancel",
         "extract_mesh",
+        "extract_mesh_sequence",
         "render_views",
     }
 
@@ -110,6 +114,7 @@ def test_an_operators_properties_and_the_stored_ones_are_the_same(bpy: ModuleTyp
     for name, stored, shared in (
         ("add_camera_rig", scene.rig, settings.RigProperties),
         ("render_capture", scene.capture, settings.CaptureProperties),
+        ("render_capture", scene.capture, motion_settings.CaptureTimeProperties),
         ("train", scene.training, settings.TrainingProperties),
     ):
         operator = getattr(bpy.ops.neural_fields, name).get_rna_type().properties
@@ -125,6 +130,16 @@ def test_an_operators_properties_and_the_stored_ones_are_the_same(bpy: ModuleTyp
             messages.ExtractMesh,
             settings.MeshProperties,
             {"job_id", "run", "output", "colors", "time"},
+        ),
+        (
+            messages.ExtractMeshSequence,
+            motion_settings.MeshSequenceProperties,
+            {"job_id", "run", "frames", "times", "colors"},
+        ),
+        (
+            messages.BakeMotion,
+            motion_settings.BakeProperties,
+            {"job_id", "run", "mesh", "frames", "times", "mesh_to_field"},
         ),
         (
             messages.RenderViews,

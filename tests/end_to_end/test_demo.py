@@ -41,6 +41,28 @@ print("FOUND " + json.dumps({
 """
 
 
+LOOK_AT_MOTION = """
+import json, sys
+import bpy
+bpy.ops.wm.open_mainfile(filepath=sys.argv[1])
+scene = bpy.context.scene
+(item,) = [item for item in scene.objects if item.visible_get() and item.type == "MESH"]
+counts = {}
+for frame in (scene.frame_start, scene.frame_end):
+    scene.frame_set(frame)
+    shown = item.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+    counts[frame] = len(shown.vertices)
+(modifier,) = item.modifiers
+print("FOUND " + json.dumps({
+    "counts": counts,
+    "modifier": modifier.type,
+    "cache": modifier.cache_file.filepath,
+    "views": scene.camera.data.background_images[0].image.filepath,
+    "dancer": sum(item.name == "Dancer" for item in scene.objects),
+}))
+"""
+
+
 def run(*command: str, timeout: float) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, *command], capture_output=True, text=True, timeout=timeout, cwd=ROOT
@@ -78,6 +100,29 @@ def test_the_demo_goes_from_a_scene_to_a_mesh_and_views_in_a_blend_file(tmp_path
     assert found["originals"] == 1
     for frame in range(found["frames"][0], found["frames"][1] + 1):
         assert (output / "views" / f"view_{frame:04d}.png").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(590)
+def test_the_dynamic_demo_leaves_views_and_a_mesh_for_each_frame(tmp_path: Path) -> None:
+    output = tmp_path / "demo"
+    options = ("--dynamic", "--draft", "--device", "cpu", "--output", str(output))
+    done = run("scripts/demo.py", *options, timeout=560)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert float(re.search(r"PSNR\s*│\s*([\d.]+)", done.stdout)[1]) > 17
+    assert (output / "report.png").stat().st_size > 50_000
+
+    inside = run("-c", LOOK_AT_MOTION, str(output / "dynamic.blend"), timeout=120)
+    assert inside.returncode == 0, inside.stderr
+    found = json.loads(inside.stdout.split("FOUND ")[1].splitlines()[0])
+    assert found["modifier"] == "MESH_SEQUENCE_CACHE"
+    assert found["cache"].startswith("//run/outputs/mesh_sequence/sequence_001.usd")
+    assert found["views"] == "//views/view_0001.png"
+    assert found["dancer"] == 1
+    for frame, count in found["counts"].items():
+        mesh = output / "run" / "outputs" / "mesh_sequence" / f"mesh_{int(frame):04d}.ply"
+        header = mesh.read_bytes()[:400].decode("latin-1")
+        assert int(re.search(r"element vertex (\d+)", header)[1]) == count
 
 
 def test_the_demo_replaces_only_its_own_folder(tmp_path: Path) -> None:

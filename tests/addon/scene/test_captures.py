@@ -8,9 +8,16 @@ import numpy as np
 import pytest
 from neural_fields.addon.scene import captures
 from neural_fields.addon.scene.cameras import place
-from neural_fields.addon.scene.captures import CaptureOptions, Station, render_capture
+from neural_fields.addon.scene.captures import CaptureOptions, render_capture
 from neural_fields.addon.scene.errors import SceneError
 from neural_fields.addon.scene.rigs import Rig, look_at, rig_directions
+from neural_fields.addon.scene.stations import (
+    Station,
+    stations_at,
+    stations_in_turn,
+    stations_of_animation,
+)
+from neural_fields.addon.scene.time_maps import TimeMap
 from PIL import Image
 
 from neural_backend.datasets.loading import load_capture
@@ -52,7 +59,7 @@ def stations(scene: Any) -> list[Station]:
     cameras = sorted(
         (item for item in scene.objects if item.type == "CAMERA"), key=lambda item: item.name
     )
-    return captures.stations_of_cameras(cameras, scene, moving_scene=False)
+    return stations_at(cameras, scene.frame_current)
 
 
 def take(scene: Any, folder: Path, **options: Any) -> list[captures.CaptureProgress]:
@@ -169,8 +176,9 @@ def test_an_animated_camera_gives_a_view_for_every_nth_frame(scene: Any, tmp_pat
         scene.camera.data.keyframe_insert("lens", frame=frame)
         scene.camera.location.x += 0.5
         scene.camera.keyframe_insert("location", frame=frame)
-    along = captures.stations_of_animation(scene, step=4)
-    list(render_capture(scene, along, tmp_path, CaptureOptions(moving_scene=True, hold_out=0)))
+    along = stations_of_animation(scene, range(11, 20, 4))
+    options = CaptureOptions(time_map=TimeMap(11, 19), hold_out=0)
+    list(render_capture(scene, along, tmp_path, options))
     capture = load_capture(tmp_path, hold_out=0)
     assert [view.frame for view in capture.views] == [11, 15, 19]
     assert [view.time for view in capture.views] == [0.0, 0.5, 1.0]
@@ -180,10 +188,9 @@ def test_an_animated_camera_gives_a_view_for_every_nth_frame(scene: Any, tmp_pat
 
 
 def test_the_cameras_of_a_rig_take_turns_where_the_scene_moves(scene: Any) -> None:
-    scene.frame_start, scene.frame_end = 1, 21
     cameras = [item for item in scene.objects if item.type == "CAMERA"]
-    taken = captures.stations_of_cameras(cameras, scene, moving_scene=True)
-    assert [station.frame for station in taken] == [1, 11, 21]
+    taken = stations_in_turn(cameras, (1, 21))
+    assert [station.frame for station in taken] == [1, 1, 21]
 
 
 def test_photos_with_a_background_are_said_to_be_unbounded(scene: Any, tmp_path: Path) -> None:
