@@ -15,6 +15,7 @@ METHODS: dict[str, str] = {
     "voxel_grid": ".voxel_grid:VoxelGrid",
     "instant_ngp": ".instant_ngp:InstantNGP",
     "nerf": ".nerf:NeRF",
+    "deformable_ngp": ".deformable_ngp:DeformableNGP",
 }
 """Name to `module:Class`. The module also has `PRESETS`: draft, standard and final."""
 
