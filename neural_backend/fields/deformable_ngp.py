@@ -64,9 +64,7 @@ class DeformableNGPField(nn.Module):
     def bounds(self) -> Float[Tensor, "2 3"]:
         return self.canonical.bounds
 
-    def conditions(
-        self, times: Float[Tensor, " points"]
-    ) -> Float[Tensor, "points conditions"]:
+    def conditions(self, times: Float[Tensor, " points"]) -> Float[Tensor, "points conditions"]:
         """What the deformation is told of times."""
         return time_conditions(times, self.time_octaves)
 

@@ -212,9 +212,7 @@ class FusedDeformableField:
             return self._free.pop()
         except IndexError:
             sizes = self.sizes
-            return make_bent(
-                sizes.num_inputs, sizes.num_conditions, sizes.width, sizes.num_outputs
-            )
+            return make_bent(sizes.num_inputs, sizes.num_conditions, sizes.width, sizes.num_outputs)
 
 
 def _array(tensor: Tensor) -> Floats:

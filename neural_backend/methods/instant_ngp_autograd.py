@@ -51,9 +51,7 @@ class AutogradField:
         return torch.cat(parts) if parts else points.new_zeros(0, 3)
 
     @torch.no_grad()
-    def render(
-        self, rays: RayTargets | MovingRayTargets, guide: Guide
-    ) -> Float[Tensor, "rays 5"]:
+    def render(self, rays: RayTargets | MovingRayTargets, guide: Guide) -> Float[Tensor, "rays 5"]:
         """Red, green, blue, accumulation and weighted depth, in unit lengths, of each ray."""
         seen = []
         for start in range(0, len(rays.origins), _RAYS_AT_ONCE):
