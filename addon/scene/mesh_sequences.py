@@ -4,6 +4,7 @@
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import bpy
 
@@ -72,7 +73,7 @@ def _import(field: bpy.types.Object, path: Path) -> bpy.types.Object:
             "Use a Blender from blender.org.",
         )
     known = bpy.ops.wm.usd_import.get_rna_type().properties.keys()
-    switched_off = {name: False for name in _NOT_IMPORTED if name in known}
+    switched_off: dict[str, Any] = {name: False for name in _NOT_IMPORTED if name in known}
     with window_override():
         bpy.ops.wm.usd_import(filepath=str(path), read_mesh_colors=True, **switched_off)
     made = [item for item in bpy.data.objects if item not in before]
