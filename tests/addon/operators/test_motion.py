@@ -294,6 +294,14 @@ def test_a_mesh_that_was_edited_since_is_not_given_a_motion_that_does_not_fit(
     assert "has 0 vertices, but its motion was baked for 16" in record.problem
 
 
+def test_a_mesh_that_is_not_the_fields_is_left_alone(bpy: ModuleType, field: Any) -> None:
+    bpy.ops.mesh.primitive_cube_add()
+    stranger = bpy.context.object
+    bpy.ops.neural_fields.bake_motion(resolution=12, level=50.0)
+    assert not len(stranger.modifiers)
+    assert field.neural_field.motion_object != stranger
+
+
 def test_a_mesh_that_is_not_there_is_named(bpy: ModuleType, field: Any) -> None:
     with pytest.raises(RuntimeError, match="no mesh 'Nothing'"):
         bpy.ops.neural_fields.bake_motion(mesh_name="Nothing")
