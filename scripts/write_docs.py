@@ -112,10 +112,15 @@ def automatic_methods() -> str:
 
     from neural_backend.methods.registry import resolve_method
 
-    kinds = {"objects on alpha": False, "photos with surroundings": True}
-    lines = ["| `auto` takes for | " + " | ".join(kinds) + " |", "|---|---|---|"]
+    kinds = {
+        "objects on alpha": (False, False),
+        "photos with surroundings": (True, False),
+        "objects that move": (False, True),
+        "surroundings that move": (True, True),
+    }
+    lines = ["| `auto` takes for | " + " | ".join(kinds) + " |", "|---" * (len(kinds) + 1) + "|"]
     for name, kind in (("a CPU", "cpu"), ("CUDA", "cuda")):
-        chosen = [resolve_method("auto", torch.device(kind), kinds[each]) for each in kinds]
+        chosen = [resolve_method("auto", torch.device(kind), *each) for each in kinds.values()]
         lines.append(f"| {name} | " + " | ".join(f"`{each}`" for each in chosen) + " |")
     return "\n".join(lines) + "\n"
 
@@ -149,8 +154,13 @@ GENERATED: dict[str, Callable[[], str]] = {
     ),
     "instant_ngp": lambda: method_section(
         "instant_ngp",
-        "neural_backend.methods.instant_ngp:InstantNGPConfig",
+        "neural_backend.methods.instant_ngp_config:InstantNGPConfig",
         "neural_backend.fields.instant_ngp:InstantNGPField",
+    ),
+    "deformable_ngp": lambda: method_section(
+        "deformable_ngp",
+        "neural_backend.methods.deformable_ngp:DeformableNGPConfig",
+        "neural_backend.fields.deformable_ngp:DeformableNGPField",
     ),
 }
 

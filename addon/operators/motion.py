@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A field's motion as meshes: one a frame, or one whose vertices follow."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import bpy
@@ -135,7 +136,8 @@ class NEURALFIELDS_OT_bake_motion(OnField, BakeProperties, bpy.types.Operator):
                 raise JobError(f"There is no mesh {self.mesh_name!r}.", "Choose another object.")
             return found
         active = context.object
-        if active is not None and active.type == "MESH" and active != settings.sequence_object:
+        is_mesh = active is not None and active.type == "MESH"
+        if is_mesh and active != settings.sequence_object and field in _ancestors(active):
             return active
         moving = settings.motion_object
         return moving if moving is not None and moving.type == "MESH" else None
@@ -146,6 +148,13 @@ class NEURALFIELDS_OT_bake_motion(OnField, BakeProperties, bpy.types.Operator):
         if chosen < 0 and moved is not None:
             return float(moved.get("neural_field_time", -1.0))
         return float(chosen)
+
+
+def _ancestors(item: bpy.types.Object) -> Iterator[bpy.types.Object]:
+    """What an object hangs on, and what that hangs on."""
+    while (parent := item.parent) is not None:
+        yield parent
+        item = parent
 
 
 CLASSES = (NEURALFIELDS_OT_extract_mesh_sequence, NEURALFIELDS_OT_bake_motion)

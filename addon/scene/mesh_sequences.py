@@ -52,8 +52,12 @@ def put_mesh_sequence(
             "Choose a folder that you may write to, on a disk with free space.",
         ) from error
     cache = None if existing is None else _cache_of(existing)
-    if existing is None or cache is None:
+    if existing is None:
         return _import(field, path)
+    if cache is None:  # of a single frame Blender makes a plain mesh
+        made = _import(field, path)
+        bpy.data.objects.remove(existing)
+        return made
     before = Path(bpy.path.abspath(cache.filepath))
     cache.filepath = relative_path(path)
     if before.parent == path.parent and before.name.startswith(STEM):
@@ -80,7 +84,7 @@ def _import(field: bpy.types.Object, path: Path) -> bpy.types.Object:
     made = [item for item in bpy.data.objects if item not in before]
     found = next((item for item in made if _cache_of(item) is not None), None)
     if found is None:
-        # A field that stands still for all frames has no samples that differ.
+        # A single frame needs no modifier.
         found = next((item for item in made if item.type == "MESH"), None)
     if found is None:
         raise SceneError(f"Blender found no mesh in {path}.", "Extract the sequence again.")

@@ -40,7 +40,8 @@ def put_motion(item: bpy.types.Object, path: Path, frame_start: int, frame_step:
     modifier.interpolation = "LINEAR"
     modifier.play_mode = "SCENE"
     modifier.time_mode = "FRAME"
-    modifier.frame_start = frame_start
+    # The modifier asks for sample number scale * frame - start.
+    modifier.frame_start = frame_start / frame_step
     modifier.frame_scale = 1 / frame_step
     modifier.forward_axis, modifier.up_axis = "POS_Y", "POS_Z"
     item.data.update()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..encodings.hash_grid import HashGrid
 from ..encodings.spherical_harmonics import spherical_harmonics
 from ..geometry.boxes import inside_box
-from ..geometry.contraction import contract
+from ..geometry.contraction import contract, uncontract
 from ..kernels.hash_grid import HashGridLayout
 from ..kernels.instant_ngp import NetworkSizes
 from ..kernels.instant_ngp_types import LARGEST_EXPONENT
@@ -20,6 +20,7 @@ from ..kernels.instant_ngp_types import LARGEST_EXPONENT
 class InstantNGPField(nn.Module):
     """Density and color from hash-grid features.
 
+    The density network also reads `more_features` that others find (see `density_of_features`).
     The unit frame moves the middle of `bounds` to the origin, and `frame` times half its longest
     side to length 1.
     An unbounded field describes all of space: its hash grid lies in contracted space, and the
@@ -42,10 +43,12 @@ class InstantNGPField(nn.Module):
         density_shift: float = -1.0,
         frame: float = 1.0,
         generator: torch.Generator | None = None,
+        more_features: int = 0,
     ) -> None:
         super().__init__()
         self.unbounded = unbounded
-        self.sizes = NetworkSizes(layout.num_features, width, color_layers, density_shift)
+        num_features = layout.num_features + more_features
+        self.sizes = NetworkSizes(num_features, width, color_layers, density_shift)
         self.register_buffer("bounds", bounds.clone())
         self.center = (bounds[0] + bounds[1]) / 2
         self.half = float((bounds[1] - bounds[0]).max()) / 2 * frame
@@ -65,12 +68,28 @@ class InstantNGPField(nn.Module):
         self, points: Float[Tensor, "points 3"]
     ) -> tuple[Float[Tensor, " points"], Float[Tensor, "points geometry"]]:
         """Density per unit length at points of the unit frame, and what colors are made from."""
+        cube, squeeze = self.to_cube(points)
+        return self.density_of_features(self.encoding(cube), squeeze)
+
+    def to_cube(
+        self, points: Float[Tensor, "points 3"]
+    ) -> tuple[Float[Tensor, "points 3"], Float[Tensor, " points"]]:
+        """Where points of the unit frame lie in the hash grid, and how much space shrinks there."""
         if self.unbounded:
-            cube, squeeze = contract(points) / 4 + 0.5, 1 / points.abs().amax(dim=-1).clamp(min=1)
-        else:
-            cube, squeeze = points / 2 + 0.5, torch.ones_like(points[:, 0])
+            return contract(points) / 4 + 0.5, 1 / points.abs().amax(dim=-1).clamp(min=1)
+        return points / 2 + 0.5, torch.ones_like(points[:, 0])
+
+    def from_cube(self, cube: Float[Tensor, "points 3"]) -> Float[Tensor, "points 3"]:
+        """Positions in scene units of places in the hash grid's cube."""
+        points = uncontract(cube * 4 - 2) if self.unbounded else cube * 2 - 1
+        return points * self.half + self.center.to(points)
+
+    def density_of_features(
+        self, features: Float[Tensor, "points features"], squeeze: Float[Tensor, " points"]
+    ) -> tuple[Float[Tensor, " points"], Float[Tensor, "points geometry"]]:
+        """`unit_density` from what the hash grid tells, and more features where there are any."""
         matrices = self._matrices()
-        hidden = torch.relu(self.encoding(cube) @ matrices[0].T)
+        hidden = torch.relu(features @ matrices[0].T)
         geometry = hidden @ matrices[1].T
         return _bounded_exp(geometry[:, 0] + self.sizes.density_shift) * squeeze, geometry
 

@@ -53,7 +53,7 @@ def run(job: Train, capture: Capture | None = None) -> Generator[Event, None, No
     for warning in capture.warnings:
         yield Warned(job_id=job.job_id, message=warning)
     if checkpoint is None:
-        record = _fresh_record(job, device, capture.unbounded)
+        record = _fresh_record(job, device, capture)
         folder = RunFolder.create(job.run)
     record = replace(
         record,
@@ -82,8 +82,10 @@ def _resumable(job: Train) -> tuple[RunFolder, Checkpoint | None]:
     return folder, None
 
 
-def _fresh_record(job: Train, device: torch.device, unbounded: bool) -> RunRecord:
-    method = resolve_method(job.method, device, unbounded)
+def _fresh_record(job: Train, device: torch.device, capture: Capture) -> RunRecord:
+    # What does not move in training needs no method that can.
+    dynamic = bool(distinct_times(capture.split("train").views))
+    method = resolve_method(job.method, device, capture.unbounded, dynamic)
     config = method_config(method, job.preset, job.settings)
     return RunRecord(
         method=method,

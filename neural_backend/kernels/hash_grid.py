@@ -61,7 +61,7 @@ def hash_encode(
 ) -> Float[Tensor, "points all_features"]:
     """The features of points in the unit cube, level after level; points outside get its border's.
 
-    Differentiable in the table. Numba on the CPU in single precision, plain torch elsewhere.
+    Differentiable in the table and the points. Numba on the CPU in single precision, plain torch elsewhere.
     """
     if table.device.type == "cpu" and table.dtype == torch.float32:
         return _NumbaHashEncode.apply(unit_points, table, layout)
@@ -73,7 +73,7 @@ class _NumbaHashEncode(torch.autograd.Function):
     def forward(ctx: Any, points: Tensor, table: Tensor, layout: HashGridLayout) -> Tensor:
         from .hash_grid_threads import encode_points
 
-        ctx.save_for_backward(points)
+        ctx.save_for_backward(points, table)
         ctx.layout, ctx.table_shape = layout, table.shape
         return torch.from_numpy(
             encode_points(
@@ -82,11 +82,21 @@ class _NumbaHashEncode(torch.autograd.Function):
         )
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, None]:
-        from .hash_grid_threads import table_gradient
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None]:
+        from .hash_grid_threads import point_gradient, table_gradient
 
-        (points,) = ctx.saved_tensors
+        points, table = ctx.saved_tensors
         layout = ctx.layout
+        d_points = None
+        if ctx.needs_input_grad[0]:
+            slope = point_gradient(
+                points.detach().numpy(),
+                gradients[0].detach().numpy(),
+                table.detach().numpy(),
+                layout.resolutions,
+                layout.offsets,
+            )
+            d_points = torch.from_numpy(slope)
         gradient = table_gradient(
             points.detach().numpy(),
             gradients[0].detach().numpy(),
@@ -94,4 +104,4 @@ class _NumbaHashEncode(torch.autograd.Function):
             layout.resolutions,
             layout.offsets,
         )
-        return None, torch.from_numpy(gradient), None
+        return d_points, torch.from_numpy(gradient), None

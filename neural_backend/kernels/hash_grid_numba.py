@@ -116,7 +116,7 @@ def encode(points, table, resolutions, offsets, features, start, count):
         mask = level_mask(resolutions, offsets, level)
         for first in range(start, start + count, BLOCK):
             many = min(BLOCK, start + count - first)
-            _locate_block(
+            locate_block(
                 points, first, many, resolutions[level], offsets[level], mask, rows, weights
             )
             for s in range(many):
@@ -148,7 +148,7 @@ def encode(points, table, resolutions, offsets, features, start, count):
 
 
 @jit
-def _locate_block(points, first, many, resolution, offset, mask, rows, weights):
+def locate_block(points, first, many, resolution, offset, mask, rows, weights):
     """Rows and trilinear weights of the 8 grid points around points; mask 0: a dense level.
 
     Two plain loops rather than one by parts: these are what compilers turn into vector code.
@@ -220,7 +220,7 @@ def add_gradient(points, gradient, table_gradient, resolutions, offsets, level, 
     mask = level_mask(resolutions, offsets, level)
     for first in range(start, start + count, BLOCK):
         many = min(BLOCK, start + count - first)
-        _locate_block(points, first, many, resolutions[level], offsets[level], mask, rows, weights)
+        locate_block(points, first, many, resolutions[level], offsets[level], mask, rows, weights)
         for s in range(many):
             corners = (
                 rows[0, s],

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .hash_grid_numba import add_gradient, encode
+from .hash_grid_slope_numba import add_point_gradient
 from .threads import for_each, spans
 
 Floats = NDArray[np.float32]
@@ -50,3 +51,24 @@ def table_gradient(
 
     for_each(work, len(levels))
     return total
+
+
+def point_gradient(
+    points: Floats,
+    gradient: Floats,
+    table: Floats,
+    resolutions: Sequence[int],
+    offsets: Sequence[int],
+) -> Floats:
+    """What `encode_points` hands back to its points."""
+    columns, by_feature = np.ascontiguousarray(points.T), np.ascontiguousarray(gradient.T)
+    levels, starts = np.array(resolutions, np.int64), np.array(offsets, np.int64)
+    total = np.zeros_like(columns)
+    pieces = spans(len(points), CHUNK)
+
+    def work(task: int) -> None:
+        start, end = pieces[task]
+        add_point_gradient(columns, table, levels, starts, by_feature, total, start, end - start)
+
+    for_each(work, len(pieces))
+    return np.ascontiguousarray(total.T)

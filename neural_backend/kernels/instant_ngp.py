@@ -151,7 +151,7 @@ class FusedField:
         batch, known = _arrays(rays), guide._replace(density=guide.density.numpy())
         num_rays = len(batch.origins)
         tiles = cut_tiles(num_rays, guide.samples)
-        self._make_room(num_rays * guide.samples)
+        self.make_room(num_rays * guide.samples)
         used = np.zeros(len(tiles), np.int64)
         d_gains = np.zeros((num_rays, 3), np.float32)
         pieces = spans(len(tiles), max(1, -(-len(tiles) // TASKS)))
@@ -159,7 +159,7 @@ class FusedField:
         self.weight_gradients[: len(pieces)] = 0
 
         def learn(task: int) -> None:
-            work = self._borrow()
+            work = self.borrow()
             training.train_tiles(
                 self.networks,
                 self.hashed,
@@ -176,20 +176,21 @@ class FusedField:
                 used,
                 sums[task],
             )
-            self._free.append(work)
+            self.give_back(work)
 
         for_each(learn, len(pieces))
-        self._update(tiles, used, self.weight_gradients[: len(pieces)].sum(axis=0), adam)
+        self.update(tiles, used, self.weight_gradients[: len(pieces)].sum(axis=0), adam)
         squares, total = sums.sum(axis=0)
         return StepResult(float(squares), float(total), int(used.sum()), torch.from_numpy(d_gains))
 
-    def _update(
+    def update(
         self,
         tiles: NDArray[np.int64],
         used: NDArray[np.int64],
         gradient: Floats,
         adam: AdamSettings,
     ) -> None:
+        """Takes the step of Adam that the samples handed over and the weights' gradient ask for."""
         num_levels = len(self.hashed.resolutions)
         table_first, table_second, weights_first, weights_second = self.moments
 
@@ -215,7 +216,8 @@ class FusedField:
 
         for_each(update, num_levels + 1)
 
-    def _make_room(self, samples: int) -> None:
+    def make_room(self, samples: int) -> None:
+        """Memory for what the samples of a step hand over."""
         if samples > self.points.shape[1]:
             levels, _, per_level = self.d_features.shape
             self.points = np.zeros((3, samples), np.float32)
@@ -227,17 +229,22 @@ class FusedField:
         pieces = spans(count, longest)
 
         def work(number: int) -> None:
-            workspace = self._borrow()
+            workspace = self.borrow()
             task(workspace, *pieces[number])
-            self._free.append(workspace)
+            self.give_back(workspace)
 
         for_each(work, len(pieces))
 
-    def _borrow(self) -> Workspace:
+    def borrow(self) -> Workspace:
+        """Room for a tile, to be given back with `give_back`."""
         try:
             return self._free.pop()
         except IndexError:
             return kernels.make_workspace(self.sizes.num_features, self.sizes.width)
+
+    def give_back(self, work: Workspace) -> None:
+        """Takes the room of a tile back for the next."""
+        self._free.append(work)
 
 
 def cut_tiles(num_rays: int, samples_per_ray: int) -> NDArray[np.int64]:

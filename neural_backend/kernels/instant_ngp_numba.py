@@ -85,7 +85,7 @@ def make_workspace(num_features: int, width: int) -> Workspace:
 
 
 @jit
-def _place_point(x, y, z, contracted, points, s):
+def place_point(x, y, z, contracted, points, s):
     """Writes a point's place in the hash grid's cube; returns how much space is squeezed."""
     reach = max(abs(x), abs(y), abs(z))
     if not contracted:
@@ -121,7 +121,8 @@ def fill_harmonics(batch, work, first, num_rays):
 
 
 @jit
-def _rectify(matrix, count):
+def rectify(matrix, count):
+    """Zero where the first `count` columns are negative."""
     zero = np.float32(0)
     for row in range(matrix.shape[0]):
         line = matrix[row]
@@ -130,10 +131,20 @@ def _rectify(matrix, count):
 
 
 @jit
+def mask_gradient(gradient, activation, count):
+    """The gradient through a ReLU."""
+    zero = np.float32(0)
+    for row in range(gradient.shape[0]):
+        line, seen = gradient[row], activation[row]
+        for s in range(count):
+            line[s] = line[s] if seen[s] > zero else zero
+
+
+@jit
 def density_network(networks, shift, work, count):
     """From `features` to `hidden`, `geometry` and `density` per unit length."""
     multiply(networks.density_hidden, work.features, work.hidden, 0, count)
-    _rectify(work.hidden, count)
+    rectify(work.hidden, count)
     multiply(networks.density_out, work.hidden, work.geometry, 0, count)
     largest, shift = np.float32(LARGEST_EXPONENT), np.float32(shift)
     for s in range(count):
@@ -156,7 +167,7 @@ def color_network(networks, work, num_rays, count):
     if networks.color_hidden.shape[0] > 0:
         clear_tail(work.color_first, count)
         multiply(networks.color_hidden, work.color_first, work.color_second, 0, count)
-        _rectify(work.color_second, count)
+        rectify(work.color_second, count)
         last = work.color_second
     multiply(networks.color_out, last, work.rgb, 0, count)
     for channel in range(3):
@@ -186,18 +197,18 @@ def sample_tile(batch, guide, contracted, work, first, last):
             work.lengths,
             count,
         )
-        _place_samples(origin, direction, contracted, work, ray - first, count, found)
+        place_samples(origin, direction, contracted, work, ray - first, count, found)
         count += found
     work.firsts[last - first] = count
     return count
 
 
 @jit
-def _place_samples(origin, direction, contracted, work, ray, start, count):
+def place_samples(origin, direction, contracted, work, ray, start, count):
     for s in range(start, start + count):
         t = work.t_mids[s]
         work.rays[s] = ray
-        work.spread[s] = _place_point(
+        work.spread[s] = place_point(
             origin[0] + t * direction[0],
             origin[1] + t * direction[1],
             origin[2] + t * direction[2],
@@ -243,7 +254,7 @@ def query_density(networks, hashed, work, points, density, first, last):
         count = min(TILE, last - start)
         for s in range(count):
             x, y, z = points[start + s, 0], points[start + s, 1], points[start + s, 2]
-            work.spread[s] = _place_point(x, y, z, hashed.contracted, work.points, s)
+            work.spread[s] = place_point(x, y, z, hashed.contracted, work.points, s)
         encode_tile(hashed, work, count)
         density_network(networks, hashed.shift, work, count)
         density[start : start + count] = work.density[:count]
@@ -256,7 +267,7 @@ def query_color(networks, hashed, work, points, harmonics, rgb, first, last):
         count = min(MAX_RAYS, last - start)
         for s in range(count):
             x, y, z = points[start + s, 0], points[start + s, 1], points[start + s, 2]
-            work.spread[s] = _place_point(x, y, z, hashed.contracted, work.points, s)
+            work.spread[s] = place_point(x, y, z, hashed.contracted, work.points, s)
             work.firsts[s] = s
             work.ray_harmonics[:, s] = harmonics[start + s]
         work.firsts[count] = count

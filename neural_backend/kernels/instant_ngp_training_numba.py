@@ -20,6 +20,7 @@ from .instant_ngp_numba import (
     drop_hidden,
     encode_tile,
     fill_harmonics,
+    mask_gradient,
     sample_tile,
 )
 
@@ -61,7 +62,7 @@ def _slope_distortion(work, first, last, weight_after, moment_after, scale):
 
 
 @jit
-def _composite_ray(batch, loss, work, row, ray, d_gains):
+def composite_ray(batch, loss, work, row, ray, d_gains):
     """Compares one ray with its target and writes `d_rgb`, and `d_geometry` of the log-density.
 
     Returns the squared error and the loss.
@@ -123,17 +124,7 @@ def _composite_ray(batch, loss, work, row, ray, d_gains):
 
 
 @jit
-def _mask(gradient, activation, count):
-    """The gradient through a ReLU."""
-    zero = np.float32(0)
-    for row in range(gradient.shape[0]):
-        line, seen = gradient[row], activation[row]
-        for s in range(count):
-            line[s] = line[s] if seen[s] > zero else zero
-
-
-@jit
-def _backpropagate(networks, gradients, work, num_rays, count):
+def backpropagate(networks, gradients, work, num_rays, count):
     """From `d_rgb` and the slopes of the log-density (in `density`) to `d_features`."""
     clear_tail(work.d_rgb, count)
     last = work.color_first
@@ -141,12 +132,12 @@ def _backpropagate(networks, gradients, work, num_rays, count):
         last = work.color_second
     add_outer(work.d_rgb, last, gradients.color_out, count)
     multiply_transposed(networks.color_out, work.d_rgb, work.d_wide, 0, count)
-    _mask(work.d_wide, last, count)
+    mask_gradient(work.d_wide, last, count)
     d_first, free = work.d_wide, work.d_wider
     if networks.color_hidden.shape[0] > 0:
         add_outer(work.d_wide, work.color_first, gradients.color_hidden, count)
         multiply_transposed(networks.color_hidden, work.d_wide, work.d_wider, 0, count)
-        _mask(work.d_wider, work.color_first, count)
+        mask_gradient(work.d_wider, work.color_first, count)
         d_first, free = work.d_wider, work.d_wide
     add_outer(d_first, work.geometry, gradients.color_geometry, count)
     for row in range(d_first.shape[0]):
@@ -162,9 +153,24 @@ def _backpropagate(networks, gradients, work, num_rays, count):
         work.d_geometry[0, s] += work.density[s]
     add_outer(work.d_geometry, work.hidden, gradients.density_out, count)
     multiply_transposed(networks.density_out, work.d_geometry, free, 0, count)
-    _mask(free, work.hidden, count)
+    mask_gradient(free, work.hidden, count)
     add_outer(free, work.features, gradients.density_hidden, count)
     multiply_transposed(networks.density_hidden, free, work.d_features, 0, count)
+
+
+@jit
+def hand_over(hashed, work, place, points, d_features, count):
+    """Writes the samples' positions and gradients by level, from `place` on."""
+    levels, per_level = hashed.resolutions.shape[0], hashed.table.shape[1]
+    for level in range(levels):
+        for s in range(count):
+            for feature in range(per_level):
+                d_features[level, place + s, feature] = work.d_features[
+                    level * per_level + feature, s
+                ]
+    for axis in range(3):
+        for s in range(count):
+            points[axis, place + s] = work.points[axis, s]
 
 
 @jit
@@ -199,21 +205,12 @@ def train_tile(
     color_network(networks, work, num_rays, count)
     squares = total = 0.0
     for ray in range(num_rays):
-        error, cost = _composite_ray(batch, loss, work, first + ray, ray, d_gains)
+        error, cost = composite_ray(batch, loss, work, first + ray, ray, d_gains)
         squares += error
         total += cost
     if count > 0:
-        _backpropagate(networks, gradients, work, num_rays, count)
-    levels, per_level = hashed.resolutions.shape[0], hashed.table.shape[1]
-    for level in range(levels):
-        for s in range(count):
-            for feature in range(per_level):
-                d_features[level, place + s, feature] = work.d_features[
-                    level * per_level + feature, s
-                ]
-    for axis in range(3):
-        for s in range(count):
-            points[axis, place + s] = work.points[axis, s]
+        backpropagate(networks, gradients, work, num_rays, count)
+    hand_over(hashed, work, place, points, d_features, count)
     return count, squares, total
 
 

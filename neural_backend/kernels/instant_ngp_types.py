@@ -50,6 +50,34 @@ class RayTargets(NamedTuple):
     gains: Any
 
 
+class MovingRayTargets(NamedTuple):
+    """`RayTargets` of rays that have a time; `conditions` is what the deformation is told of it."""
+
+    origins: Any
+    directions: Any
+    nears: Any
+    fars: Any
+    jitters: Any
+    harmonics: Any
+    targets: Any
+    backgrounds: Any
+    gains: Any
+    times: Any
+    conditions: Any
+
+
+class Deformation(NamedTuple):
+    """Weights of the network that bends space, or their gradients.
+
+    The last matrix gives the displacement in the cube, and then features that are handed on.
+    """
+
+    from_position: Any
+    from_condition: Any
+    hidden: Any
+    out: Any
+
+
 class LossSettings(NamedTuple):
     """`huber` 0 is the squared error. Closer than 1 / `inverse_near` gradients fade away.
 

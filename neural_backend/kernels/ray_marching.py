@@ -25,7 +25,8 @@ class Guide(NamedTuple):
     at it in steps of max(`shortest`, `cone` · t), all but exactly. However dense a step looks, its
     optical depth counts as at most `most_depth`: a ray may pass a cell's corner that is empty.
     `explore` is the chance that a step gets even if nothing is seen there; a ray ends where less
-    than `opaque` of it is left.
+    than `opaque` of it is left. Of a field that moves, `density` holds `slices` guides one after
+    another, each for an equal share of the times in [0, 1].
     """
 
     density: Any
@@ -36,6 +37,7 @@ class Guide(NamedTuple):
     explore: float
     opaque: float
     samples: int
+    slices: int = 1
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,11 @@ def cell_indices(
     return torch.where(levels < cascades, flat, -1)
 
 
+def time_slices(times: Float[Tensor, "*batch"], slices: int) -> Int[Tensor, "*batch"]:
+    """The slice of a guide that holds a time in [0, 1]."""
+    return (times * slices).long().clamp(0, slices - 1)
+
+
 def spread_samples(
     origins: Float[Tensor, "rays 3"],
     directions: Float[Tensor, "rays 3"],
@@ -85,6 +92,7 @@ def spread_samples(
     jitters: Float[Tensor, " rays"],
     guide: Guide,
     most_steps: int,
+    times: Float[Tensor, " rays"] | None = None,
 ) -> tuple[Float[Tensor, "rays samples"], Float[Tensor, "rays samples"]]:
     """Where rays are sampled, and how much of them each sample stands for.
 
@@ -102,8 +110,12 @@ def spread_samples(
     begins, lengths = edges[:, :-1], edges.diff(dim=-1)
     middles = (edges[:, 1:] + begins) / 2
     points = origins[:, None] + middles[..., None] * directions[:, None]
-    cells = cell_indices(points, guide.resolution, guide.density.shape[0] // guide.resolution**3)
-    density = guide.density[cells.clamp(min=0)].to(origins.dtype)
+    per_slice = guide.density.shape[0] // guide.slices
+    cells = cell_indices(points, guide.resolution, per_slice // guide.resolution**3)
+    places = cells.clamp(min=0)
+    if times is not None:
+        places = places + time_slices(times, guide.slices)[:, None] * per_slice
+    density = guide.density[places].to(origins.dtype)
     used = (middles < fars[:, None]) & (cells >= 0) & (density > 0)
     optical_depth = (density * lengths).clamp(max=guide.most_depth) * used
     behind = torch.exp(-optical_depth.cumsum(dim=-1))

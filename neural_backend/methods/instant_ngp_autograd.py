@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """instant-ngp in plain torch: for CUDA, and to test the CPU's kernels against."""
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -8,7 +10,7 @@ from torch import Tensor
 
 from ..fields.instant_ngp import InstantNGPField
 from ..kernels.instant_ngp import StepResult
-from ..kernels.instant_ngp_types import AdamSettings, LossSettings, RayTargets
+from ..kernels.instant_ngp_types import AdamSettings, LossSettings, MovingRayTargets, RayTargets
 from ..kernels.ray_marching import Guide, spread_samples
 
 _RAYS_AT_ONCE = 2**14
@@ -49,14 +51,15 @@ class AutogradField:
         return torch.cat(parts) if parts else points.new_zeros(0, 3)
 
     @torch.no_grad()
-    def render(self, rays: RayTargets, guide: Guide) -> Float[Tensor, "rays 5"]:
+    def render(self, rays: RayTargets | MovingRayTargets, guide: Guide) -> Float[Tensor, "rays 5"]:
         """Red, green, blue, accumulation and weighted depth, in unit lengths, of each ray."""
         seen = []
         for start in range(0, len(rays.origins), _RAYS_AT_ONCE):
-            part = RayTargets(*(piece[start : start + _RAYS_AT_ONCE] for piece in rays))
-            weights, _, rgb, t_mids, _ = self._look(part, guide, None)
-            shown = (weights[..., None] * rgb).sum(dim=1)
-            rest = torch.stack([weights.sum(dim=1), (weights * t_mids).sum(dim=1)], dim=-1)
+            part = type(rays)(*(piece[start : start + _RAYS_AT_ONCE] for piece in rays))
+            found = self._look(part, guide, None)
+            weights = found.weights
+            shown = (weights[..., None] * found.rgb).sum(dim=1)
+            rest = torch.stack([weights.sum(dim=1), (weights * found.t_mids).sum(dim=1)], dim=-1)
             seen.append(torch.cat([shown, rest], dim=-1))
         return torch.cat(seen) if seen else rays.origins.new_zeros(0, 5)
 
@@ -64,11 +67,19 @@ class AutogradField:
         self, rays: RayTargets, guide: Guide, loss: LossSettings, adam: AdamSettings
     ) -> StepResult:
         """Learns from a batch of rays."""
+        result, slopes = self._slopes(rays, guide, loss, 0.0)
+        self._update(slopes, adam)
+        return result
+
+    def _slopes(
+        self, rays: RayTargets | MovingRayTargets, guide: Guide, loss: LossSettings, rest: float
+    ) -> tuple[StepResult, tuple[Tensor, ...]]:
+        """What a step sees, and the gradients of `_parameters`; `rest` weighs displacements."""
         log_gains = rays.gains.log().requires_grad_()
         with torch.enable_grad():
-            weights, escaped, rgb, t_mids, lengths = self._look(rays, guide, loss.inverse_near)
-            shown = log_gains.exp() * (weights[..., None] * rgb).sum(dim=1)
-            errors = shown + escaped[:, None] * rays.backgrounds - rays.targets
+            seen = self._look(rays, guide, loss.inverse_near)
+            shown = log_gains.exp() * (seen.weights[..., None] * seen.rgb).sum(dim=1)
+            errors = shown + seen.escaped[:, None] * rays.backgrounds - rays.targets
             squares = errors.square()
             costs = squares
             if loss.huber > 0:
@@ -77,31 +88,41 @@ class AutogradField:
                 costs = torch.where(sizes <= loss.huber, inner, 2 * sizes - loss.huber)
             total = costs.sum()
             if loss.distortion > 0:
-                total = total + loss.distortion * _distortion(weights, t_mids, lengths)
-        learned = (self.field.encoding.table, self.field.weights)
-        table_slope, weight_slope, d_gains = torch.autograd.grad(total, (*learned, log_gains))
-        table, weights_ = (parameter.detach() for parameter in learned)
+                distances = _distortion(seen.weights, seen.t_mids, seen.lengths)
+                total = total + loss.distortion * distances
+            if seen.shifts is not None:
+                far = seen.shifts.square().sum(dim=-1).view(seen.weights.shape)
+                total = total + rest * (seen.weights.detach() * far).sum()
+        *slopes, d_gains = torch.autograd.grad(total, (*self._parameters(), log_gains))
+        used = (seen.escaped.new_tensor(0) + guide.samples * len(rays.origins)).long()
+        result = StepResult(squares.detach().sum(), total.detach(), used, d_gains)
+        return result, tuple(slopes)
+
+    def _parameters(self) -> tuple[Tensor, ...]:
+        return self.field.encoding.table, self.field.weights
+
+    def _update(self, slopes: tuple[Tensor, ...], adam: AdamSettings) -> None:
+        table, weights = self.field.encoding.table.detach(), self.field.weights.detach()
         first, second, weights_first, weights_second = self.moments
-        _adam(table, table_slope, first, second, adam, adam.table_rate)
-        _adam(weights_, weight_slope, weights_first, weights_second, adam, adam.weight_rate)
-        used = (escaped.new_tensor(0) + guide.samples * len(rays.origins)).long()
-        return StepResult(squares.detach().sum(), total.detach(), used, d_gains)
+        take_adam_step(table, slopes[0], first, second, adam, adam.table_rate)
+        take_adam_step(weights, slopes[1], weights_first, weights_second, adam, adam.weight_rate)
+
+    def _spread(self, rays: RayTargets | MovingRayTargets, guide: Guide) -> tuple[Tensor, Tensor]:
+        placed = rays.origins, rays.directions, rays.nears, rays.fars, rays.jitters
+        return spread_samples(*placed, guide, self.most_steps)
+
+    def _ask(
+        self, points: Tensor, rays: RayTargets | MovingRayTargets, samples: int
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Density, what colors are made from, and displacements where there are any."""
+        return *self.field.unit_density(points), None
 
     def _look(
-        self, rays: RayTargets, guide: Guide, inverse_near: float | None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Weights, what escapes, colors, distances and lengths of all samples."""
-        t_mids, lengths = spread_samples(
-            rays.origins,
-            rays.directions,
-            rays.nears,
-            rays.fars,
-            rays.jitters,
-            guide,
-            self.most_steps,
-        )
+        self, rays: RayTargets | MovingRayTargets, guide: Guide, inverse_near: float | None
+    ) -> "_Seen":
+        t_mids, lengths = self._spread(rays, guide)
         points = rays.origins[:, None] + t_mids[..., None] * rays.directions[:, None]
-        density, geometry = self.field.unit_density(points.flatten(0, 1))
+        density, geometry, shifts = self._ask(points.flatten(0, 1), rays, guide.samples)
         harmonics = rays.harmonics.repeat_interleave(guide.samples, dim=0)
         rgb = self.field.unit_color(geometry, harmonics)
         if inverse_near is not None:
@@ -112,7 +133,19 @@ class AutogradField:
         before = F.pad(behind[:, :-1], (1, 0), value=1.0)
         # Not 1 - exp(-x) · …: that would cancel for thin samples.
         weights = before * -torch.expm1(-optical_depth)
-        return weights, behind[:, -1], rgb.view(*t_mids.shape, 3), t_mids, lengths
+        rgb = rgb.view(*t_mids.shape, 3)
+        return _Seen(weights, behind[:, -1], rgb, t_mids, lengths, shifts)
+
+
+class _Seen(NamedTuple):
+    """All samples of some rays, and what escapes past them."""
+
+    weights: Float[Tensor, "rays samples"]
+    escaped: Float[Tensor, " rays"]
+    rgb: Float[Tensor, "rays samples 3"]
+    t_mids: Float[Tensor, "rays samples"]
+    lengths: Float[Tensor, "rays samples"]
+    shifts: Float[Tensor, "all_samples 3"] | None
 
 
 def _distortion(weights: Tensor, t_mids: Tensor, lengths: Tensor) -> Tensor:
@@ -132,7 +165,7 @@ def _fade(values: Tensor, share: Tensor) -> Tensor:
     return values * share + (values * (1 - share)).detach()
 
 
-def _adam(
+def take_adam_step(
     values: Tensor, slope: Tensor, first: Tensor, second: Tensor, adam: AdamSettings, rate: float
 ) -> None:
     """One step of Adam, leaving out values whose slope is zero."""

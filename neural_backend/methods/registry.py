@@ -17,11 +17,13 @@ METHODS: dict[str, str] = {
     "nerf": ".nerf:NeRF",
     "dnerf": ".dnerf:DNeRF",
     "nerfies": ".nerfies:Nerfies",
+    "deformable_ngp": ".deformable_ngp:DeformableNGP",
 }
 """Name to `module:Class`. The module also has `PRESETS`: draft, standard and final."""
 
 
 AUTO_ON_CPU = {"bounded": "voxel_grid", "unbounded": "instant_ngp"}
+AUTO_FOR_MOTION = "deformable_ngp"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +39,19 @@ class MethodRecipe:
     """The distinct times of the training views in rising order; empty where nothing moves."""
 
 
-def resolve_method(method: str, device: torch.device, unbounded: bool) -> str:
+def resolve_method(
+    method: str, device: torch.device, unbounded: bool, dynamic: bool = False
+) -> str:
     """The name of the method that `auto` stands for, or `method` itself.
+
+    `dynamic` says that the capture's pictures have different times.
 
     Raises:
         JobError: where there is no such method.
     """
     if method == "auto":
+        if dynamic:
+            return AUTO_FOR_MOTION
         if device.type == "cuda":
             return "instant_ngp"
         return AUTO_ON_CPU["unbounded" if unbounded else "bounded"]

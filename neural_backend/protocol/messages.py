@@ -23,7 +23,9 @@ class Train:
     job_id: str = "job"
     capture: Annotated[str, "folder or file: transforms.json, COLMAP model, LLFF poses_bounds.npy"]
     run: Annotated[str, "run folder to write: checkpoints, metrics and outputs"]
-    method: Annotated[str, "auto, voxel_grid, instant_ngp, nerf, dnerf or nerfies"] = "auto"
+    method: Annotated[
+        str, "auto, voxel_grid, instant_ngp, nerf, dnerf, nerfies or deformable_ngp"
+    ] = "auto"
     preset: Annotated[str, "quality: draft, standard or final"] = "standard"
     device: Annotated[str, "auto, cpu or cuda"] = "auto"
     steps: Annotated[int, "optimisation steps; 0 takes the preset's"] = 0

@@ -90,7 +90,7 @@ class MeshSequenceReady:
 
 @dataclass(frozen=True, kw_only=True)
 class MotionBaked:
-    """Positions of a mesh's vertices were written, for each frame.
+    """Positions of the vertices of `mesh` were written, and of each frame's residuals a `report`.
 
     Residuals tell how far the warp takes the vertices from where they belong, in scene units;
     `share_missed` of all positions are farther off than the tolerance.
@@ -99,8 +99,8 @@ class MotionBaked:
     type: ClassVar[str] = "motion_baked"
     job_id: str
     output: str
-    mesh: Annotated[str, "the mesh that moves"]
-    report: Annotated[str, ".json with the residuals of each frame"]
+    mesh: str
+    report: str
     frames: tuple[int, ...]
     num_vertices: int
     rest_time: float

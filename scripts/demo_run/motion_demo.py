@@ -15,8 +15,9 @@ from .console import Stage
 from .folders import Folders
 from .quality import Quality
 
-CENTER = Vector((0.0, 0.0, 0.5))
-DISTANCE = 3.9
+CENTER = Vector((0.0, 0.0, 0.48))
+DISTANCE = 3.6
+NOVEL_DISTANCE = 3.3
 HEIGHTS_DEG = (6.0, 30.0, 16.0, 48.0)
 TURN_DEG = 110.0
 """How far each camera of the capture goes around while the scene plays."""
@@ -28,7 +29,7 @@ def prepare(scene: bpy.types.Scene, quality: Quality) -> None:
     """Builds the show, the cameras that take the capture, and another one for the sequence."""
     scene_demo.set_up_rendering(scene, quality)
     puppet_show.build(scene)
-    scene.camera = scene_demo.moving_camera(scene, CENTER, DISTANCE / scene_demo.RIG_DISTANCE)
+    scene.camera = scene_demo.moving_camera(scene, CENTER, NOVEL_DISTANCE / scene_demo.RIG_DISTANCE)
     add_capture_cameras(scene, quality.cameras)
     bpy.context.view_layer.update()
 

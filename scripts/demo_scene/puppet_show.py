@@ -36,7 +36,7 @@ def build(scene: bpy.types.Scene) -> list[bpy.types.Object]:
         share = (frame - scene.frame_start) / (scene.frame_end - scene.frame_start)
         pose_dancer(dancer_, share, frame)
         pose_ball(ball_, share, frame)
-        swing_.rotation_euler.y = 0.62 * cos(2 * pi * share)
+        swing_.rotation_euler.y = 0.45 * cos(2 * pi * share)
         swing_.keyframe_insert("rotation_euler", index=1, frame=frame)
     return made
 
@@ -81,7 +81,7 @@ def dancer() -> bpy.types.Object:
             (arm, (TEAL, CREAM), lambda at: int(abs(at.x) * 14) % 2),
         ]
     item = joined("Dancer", parts)
-    item.location = (-0.08, 0.02, 0.0)
+    item.location, item.rotation_euler.z = (-0.2, -0.1, 0.0), radians(45)
     for kind, axis in (("TWIST", "Z"), ("BEND", "Y")):
         deform = item.modifiers.new(kind.title(), "SIMPLE_DEFORM")
         deform.deform_method, deform.deform_axis = kind, axis
@@ -125,7 +125,7 @@ def pose_ball(item: bpy.types.Object, share: float, frame: int) -> None:
     height = 4 * phase * (1 - phase)
     flat = 1 - 0.28 * max(0.0, 1 - height / 0.25)
     item.scale = (1 / flat**0.5, 1 / flat**0.5, flat)
-    item.location = (-0.50, -0.46, 0.155 * flat + 0.42 * height)
+    item.location = (-0.05, -0.62, 0.155 * flat + 0.42 * height)
     item.rotation_euler.z = 2 * pi * share
     for path in ("scale", "location", "rotation_euler"):
         item.keyframe_insert(path, frame=frame)
@@ -139,9 +139,9 @@ def gallows() -> bpy.types.Object:
     beam = shapes.lathe("Beam", [(0.001, 0.0), (0.028, 0.0), (0.028, 0.5), (0.001, 0.5)])
     beam.data.transform(Matrix.Rotation(pi / 2, 4, "X"))
     parts = [
-        (moved(post, (0.62, 0.48, 0.0)), (PLUM,), plain),
-        (moved(beam, (0.62, 0.52, 1.07)), (PLUM,), plain),
-        (moved(shapes.ball("Knob", 0.055), (0.62, 0.48, 1.12)), (GOLD,), plain),
+        (moved(post, (0.38, 0.66, 0.0)), (PLUM,), plain),
+        (moved(beam, (0.38, 0.70, 1.07)), (PLUM,), plain),
+        (moved(shapes.ball("Knob", 0.055), (0.38, 0.66, 1.12)), (GOLD,), plain),
     ]
     return joined("Gallows", parts)
 
@@ -158,7 +158,7 @@ def swing() -> bpy.types.Object:
             (ring, (TEAL, CREAM), lambda at: int(sector(at.x, at.z + 0.58, 8))),
         ],
     )
-    item.location = (0.62, 0.10, 1.07)
+    item.location = (0.38, 0.28, 1.07)
     return item
 
 

@@ -294,6 +294,14 @@ def test_a_mesh_that_was_edited_since_is_not_given_a_motion_that_does_not_fit(
     assert "has 0 vertices, but its motion was baked for 16" in record.problem
 
 
+def test_a_mesh_that_is_not_the_fields_is_left_alone(bpy: ModuleType, field: Any) -> None:
+    bpy.ops.mesh.primitive_cube_add()
+    stranger = bpy.context.object
+    bpy.ops.neural_fields.bake_motion(resolution=12, level=50.0)
+    assert not len(stranger.modifiers)
+    assert field.neural_field.motion_object != stranger
+
+
 def test_a_mesh_that_is_not_there_is_named(bpy: ModuleType, field: Any) -> None:
     with pytest.raises(RuntimeError, match="no mesh 'Nothing'"):
         bpy.ops.neural_fields.bake_motion(mesh_name="Nothing")
@@ -309,11 +317,16 @@ def test_an_animated_scene_is_captured_with_the_map_of_its_times(
         cube.location.x = x
         cube.keyframe_insert("location", frame=frame)
     bpy.ops.neural_fields.add_camera_rig(count=2)
+    scene.camera = scene.neural_fields.rig.collection.objects[0]
+    for frame, height in ((3, 6.0), (9, 8.0)):
+        scene.camera.location.z = height
+        scene.camera.keyframe_insert("location", frame=frame)
     scene.frame_start, scene.frame_end = 3, 9
     for name, options, frames in (
         ("turns", {}, [3, 4, 5, 6, 7, 8, 9]),
         ("step", {"frame_step": 3}, [3, 6, 9]),
         ("all", {"frame_step": 3, "every_camera": True}, [3, 3, 6, 6, 9, 9]),
+        ("camera", {"frame_step": 2, "source": "ANIMATION"}, [3, 5, 7, 9]),
     ):
         bpy.ops.neural_fields.render_capture(
             folder=str(tmp_path / name), moving_scene=True, hold_out=0, **options

@@ -196,6 +196,16 @@ def test_a_second_sequence_takes_the_place_of_the_first_in_the_same_object(
     assert [path.name for path in tmp_path.glob("sequence*")] == [f"sequence_002.{ending}"]
 
 
+def test_a_single_frame_is_a_plain_mesh_until_more_come(
+    bpy: ModuleType, field: Any, tmp_path: Path, ending: str
+) -> None:
+    item = mesh_sequences.put_mesh_sequence(field, None, files_of(tmp_path, [4]), [4], 24.0)
+    np.testing.assert_allclose(shown(bpy, item, 4)["points"], arrays(4).vertices, atol=2e-5)
+    item = mesh_sequences.put_mesh_sequence(field, item, files_of(tmp_path, [4, 5]), [4, 5], 24.0)
+    np.testing.assert_allclose(shown(bpy, item, 5)["points"], arrays(5).vertices, atol=2e-5)
+    assert sum(one.type == "MESH" for one in bpy.data.objects) == 1
+
+
 def test_the_file_is_found_again_when_the_project_has_moved(
     bpy: ModuleType, field: Any, tmp_path: Path, ending: str
 ) -> None:

@@ -16,6 +16,7 @@ from neural_backend.methods import registry
 from neural_backend.protocol.errors import JobError
 from neural_backend.protocol.messages import JobFailed, Progress, Train, Trained, Warned
 from tests import tiny_method
+from tests.moving_capture import write_moving_capture
 from tests.tiny_capture import write_tiny_capture
 
 
@@ -217,6 +218,17 @@ def test_auto_takes_a_method_for_the_device():
     assert registry.resolve_method("auto", cpu, unbounded=False) == "voxel_grid"
     assert registry.resolve_method("auto", cuda, unbounded=True) == "instant_ngp"
     assert registry.resolve_method("nerf", cuda, unbounded=True) == "nerf"
+    for device in (cpu, cuda):
+        for unbounded in (False, True):
+            moving = registry.resolve_method("auto", device, unbounded, dynamic=True)
+            assert moving == "deformable_ngp"
+    assert registry.resolve_method("nerf", cpu, unbounded=False, dynamic=True) == "nerf"
+
+
+def test_auto_takes_a_method_that_moves_for_a_capture_that_does(tmp_path):
+    moving = write_moving_capture(tmp_path / "moving", num_views=4, size=12)
+    trained = list(run(job_for(moving, tmp_path / "run", method="auto", steps=2)))[-1]
+    assert trained.method == "deformable_ngp"
 
 
 def test_a_disk_that_fills_up_is_said_and_the_last_checkpoint_stays(capture, tmp_path, monkeypatch):

@@ -37,6 +37,26 @@ def test_the_kernel_equals_its_twin_forward_and_backward(name, count):
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("count", [0, 1, 63, 5000])
+def test_points_get_the_gradient_that_the_twin_gives_them(name, count):
+    layout, generator = LAYOUTS[name], torch.Generator().manual_seed(count)
+    # Some lie outside, where the border is seen along one axis or more.
+    points = (torch.rand(count, 3, generator=generator) * 1.4 - 0.2).requires_grad_()
+    exact = points.detach().double().requires_grad_()
+    slope = torch.randn(count, layout.num_features, generator=generator)
+    table = random_table(layout, generator)
+    hash_encode(points, table, layout).backward(slope)
+    reference(exact, table.double(), layout).backward(slope.double())
+    # At a grid point the slope jumps, and rounding decides on which side a point lies.
+    finest = layout.resolutions[-1]
+    places = exact.detach() * finest
+    sure = ((places - places.round()).abs() > 1e-4).all(dim=-1)
+    assert sure.double().mean() > 0.99 or count < 64
+    close = (points.grad.double() - exact.grad).abs() <= 1e-3 + 1e-3 * exact.grad.abs()
+    assert close[sure].all(dim=-1).double().mean() > 0.999 or not count
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
 def test_faces_and_corners_of_the_cube_are_part_of_it_and_points_outside_see_them(name):
     layout = LAYOUTS[name]
     table = random_table(layout, torch.Generator().manual_seed(0))

@@ -13,6 +13,7 @@ from neural_backend.geometry.rays import Rays
 from neural_backend.methods.base import TrainingProgress
 from neural_backend.methods.instant_ngp import PRESETS, InstantNGP
 from neural_backend.methods.instant_ngp_autograd import AutogradField
+from neural_backend.methods.instant_ngp_config import most_steps
 from tests.tiny_capture import RADIUS, write_tiny_capture
 
 CPU = torch.device("cpu")
@@ -139,7 +140,7 @@ def test_the_plain_torch_path_learns_too(ball):
     moments = tuple(
         method._moments[f"{n}_{o}"] for n in ("table", "weights") for o in ("first", "second")
     )
-    method._engine = AutogradField(method.field, moments, method._most_steps())
+    method._engine = AutogradField(method.field, moments, most_steps(config, unbounded=False))
     errors = go_on(method, batches, torch.Generator().manual_seed(0), 0, 60)
     assert sum(errors[-5:]) < 0.4 * sum(errors[:5])
     assert psnr_of(method, batches) > 17

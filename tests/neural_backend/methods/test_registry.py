@@ -19,6 +19,7 @@ from tests.tiny_capture import write_tiny_capture
 SMALL = {
     "voxel_grid": (),
     "instant_ngp": (),
+    "deformable_ngp": (),
     "nerf": ("width=16", "depth=4", "rays=64", "coarse_samples=8", "fine_samples=8"),
     "dnerf": ("width=16", "depth=4", "rays=64", "coarse_samples=8", "fine_samples=8"),
     "nerfies": ("width=16", "depth=4", "rays=64", "coarse_samples=8", "fine_samples=8"),

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A hash grid behind a deformation: scenes that move, learned in minutes."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..datasets.ray_batches import RayBatches
+from ..fields.deformable_ngp import DeformableNGPField, num_time_conditions
+from ..fields.instant_ngp import view_harmonics
+from ..geometry.boxes import inside_box
+from ..geometry.rays import Rays, RenderedRays
+from ..kernels.deformable_ngp import DeformationSizes, FusedDeformableField
+from ..kernels.instant_ngp import FusedField, StepResult
+from ..kernels.instant_ngp_types import AdamSettings, LossSettings, MovingRayTargets, RayTargets
+from ..kernels.ray_marching import Guide
+from ..sampling.moving_occupancy import MovingOccupancy
+from .deformable_ngp_autograd import AutogradDeformableField
+from .hash_grid_method import HashGridMethod
+from .instant_ngp_config import InstantNGPConfig, build_field, most_steps
+from .moving_hull import moving_hull
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeformableNGPConfig(InstantNGPConfig):
+    """How the field is built and trained; see also `InstantNGPConfig`.
+
+    The deformation reads `position_octaves` of places and `time_octaves` of times, hands on
+    `handed_on` features, and learns at `deformation_rate` times the rate of the field. `rest` is
+    what a displacement by the whole cube costs. Times of rays are off by up to `time_noise` at
+    first. The occupancy has `slices` of the time.
+    """
+
+    position_octaves: int = 4
+    time_octaves: int = 4
+    deformation_width: int = 64
+    handed_on: int = 4
+    deformation_rate: float = 0.2
+    rest: float = 0.0
+    time_noise: float = 0.0
+    slices: int = 8
+    hull_share: float = 0.5
+    hull_margin: int = 1
+
+
+PRESETS: dict[str, DeformableNGPConfig] = {
+    "draft": DeformableNGPConfig(steps=1500),
+    "standard": DeformableNGPConfig(),
+    "final": DeformableNGPConfig(steps=30_000),
+}
+
+
+class DeformableNGP(HashGridMethod):
+    """Learns a canonical hash-grid field and the deformation of space that leads to it."""
+
+    name: ClassVar[str] = "deformable_ngp"
+    is_dynamic: ClassVar[bool] = True
+    randoms_per_ray: ClassVar[int] = 5
+
+    def __init__(
+        self,
+        config: DeformableNGPConfig,
+        bounds: Float[Tensor, "2 3"],
+        unbounded: bool,
+        num_views: int,
+        device: torch.device,
+        times: tuple[float, ...] = (),
+        seed: int = 0,
+    ) -> None:
+        self.config, self.times = config, times
+        generator = torch.Generator().manual_seed(seed)
+        canonical = build_field(config, bounds, unbounded, generator, config.handed_on)
+        sizes = DeformationSizes(
+            config.position_octaves,
+            num_time_conditions(config.time_octaves),
+            config.deformation_width,
+            config.handed_on,
+        )
+        self.moving = DeformableNGPField(canonical, sizes, config.time_octaves, generator)
+        self.moving = self.moving.to(device)
+        self.occupancy = MovingOccupancy(
+            config.slices if times else 1,
+            config.occupancy_resolution,
+            config.cascades if unbounded else 1,
+            torch.device(device),
+            config.occupancy_keep,
+            config.occupancy_decay,
+        )
+        learned = {"deformation": self.moving.weights.detach()}
+        field = self.moving.canonical
+        super().__init__(config, unbounded, num_views, field, self.occupancy, learned)
+        self._engine = self._make_engine()
+
+    def prepare(self, batches: RayBatches) -> None:
+        """Forbids what the silhouettes of a slice of time say is empty during it."""
+        if self.unbounded or bool((batches.pixels[:, 3] == 255).all()):
+            return
+        possible = moving_hull(
+            batches,
+            self.field.center.double().numpy(),
+            self.field.half,
+            self.config.occupancy_resolution,
+            self.occupancy.slices,
+            self.config.hull_share,
+            self.config.hull_margin,
+        )
+        self.occupancy.forbid(~possible.to(self.device))
+
+    def render_rays(self, rays: Rays, normals: bool = False) -> RenderedRays:
+        """What the field shows at the rays' times; normals are left to others."""
+        return self._show(rays)
+
+    def density(
+        self, points: Float[Tensor, "points 3"], times: Float[Tensor, " points"] | None = None
+    ) -> Float[Tensor, " points"]:
+        """Density per scene unit; 0 outside the bounds of an object and in empty cells."""
+        times = points.new_zeros(len(points)) if times is None else times
+        unit_points = self.field.to_unit(points)
+        density = self._engine.density(unit_points, self.moving.conditions(times))
+        shown = self.occupancy.contains(unit_points, times)
+        if not self.unbounded:
+            shown &= inside_box(points, self.bounds)
+        return density / self.field.half * shown
+
+    def color(
+        self,
+        points: Float[Tensor, "points 3"],
+        directions: Float[Tensor, "points 3"],
+        times: Float[Tensor, " points"] | None = None,
+    ) -> Float[Tensor, "points 3"]:
+        """Color in [0, 1] of the field at `points` and `times` seen along `directions`."""
+        times = points.new_zeros(len(points)) if times is None else times
+        conditions = self.moving.conditions(times)
+        harmonics = view_harmonics(directions)
+        return self._engine.color(self.field.to_unit(points), conditions, harmonics)
+
+    def to_canonical(
+        self, points: Float[Tensor, "points 3"], times: Float[Tensor, " points"]
+    ) -> Float[Tensor, "points 3"]:
+        """Where in the canonical field, in scene units, lies what is at `points` at `times`."""
+        conditions = self.moving.conditions(times)
+        cube = self._engine.canonical_cube(self.field.to_unit(points), conditions)
+        return self.field.from_cube(cube.clamp(0, 1))
+
+    def _untrained(self) -> "DeformableNGP":
+        return DeformableNGP(
+            self.config, self.bounds, self.unbounded, 1, self.device, self.times[:1]
+        )
+
+    def _look_around(self, generator: torch.Generator) -> None:
+        config = self.config
+
+        def density(points: Tensor, times: Tensor) -> Tensor:
+            return self._engine.density(points, self.moving.conditions(times))
+
+        visits, threshold = config.occupancy_visits, config.occupancy_threshold
+        self.occupancy.update(density, generator, visits, threshold)
+
+    def _render(self, rays: Rays, targets: RayTargets, guide: Guide) -> Float[Tensor, "rays 5"]:
+        times = _times_of(rays)
+        moving = MovingRayTargets(*targets, times, self.moving.conditions(times))
+        return self._engine.render(moving, guide)
+
+    def _step(
+        self,
+        rays: Rays,
+        random: Float[Tensor, "rays more"],
+        fraction: float,
+        targets: RayTargets,
+        guide: Guide,
+        loss: LossSettings,
+        adam: AdamSettings,
+    ) -> StepResult:
+        config, times = self.config, _times_of(rays)
+        noise = config.time_noise * max(0.0, 1 - 2 * fraction) * (2 * random[:, 0] - 1)
+        moved = (times + noise).clamp(0, 1) if self.times else times
+        moving = MovingRayTargets(*targets, times, self.moving.conditions(moved))
+        rate = config.deformation_rate * adam.weight_rate
+        return self._engine.step(moving, guide, loss, adam, rate, config.rest)
+
+    def _make_engine(self) -> FusedDeformableField | AutogradDeformableField:
+        field = self.field
+        first, second, third, fourth, deformation_first, deformation_second = (
+            self._moments[f"{name}_{order}"]
+            for name in ("table", "weights", "deformation")
+            for order in ("first", "second")
+        )
+        moments, deformation_moments = (
+            (first, second, third, fourth),
+            (deformation_first, deformation_second),
+        )
+        if self.device.type != "cpu":
+            steps = most_steps(self.config, self.unbounded)
+            return AutogradDeformableField(self.moving, moments, deformation_moments, steps)
+        canonical = FusedField(
+            field.encoding.table,
+            field.weights,
+            moments,
+            field.encoding.layout,
+            self.unbounded,
+            field.sizes,
+        )
+        weights, sizes = self.moving.weights, self.moving.sizes
+        return FusedDeformableField(canonical, weights, deformation_moments, sizes)
+
+
+def _times_of(rays: Rays) -> Float[Tensor, " rays"]:
+    return rays.origins.new_zeros(len(rays)) if rays.times is None else rays.times

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A deformable hash-grid field in plain torch: for CUDA, and to test the CPU's kernels against."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..fields.deformable_ngp import DeformableNGPField
+from ..kernels.instant_ngp import StepResult
+from ..kernels.instant_ngp_types import AdamSettings, LossSettings, MovingRayTargets, RayTargets
+from ..kernels.ray_marching import Guide, spread_samples
+from .instant_ngp_autograd import AutogradField, take_adam_step
+
+_POINTS_AT_ONCE = 2**18
+
+Moments = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+class AutogradDeformableField:
+    """Evaluates and trains a field wherever it lies; the twin of `FusedDeformableField`.
+
+    `moments` are Adam's of the canonical field, `deformation_moments` those of the deformation.
+    """
+
+    def __init__(
+        self,
+        field: DeformableNGPField,
+        moments: Moments,
+        deformation_moments: tuple[Tensor, Tensor],
+        most_steps: int,
+    ) -> None:
+        self.field, self.moments = field, deformation_moments
+        self.canonical = _CanonicalField(field, moments, most_steps)
+
+    @torch.no_grad()
+    def density(
+        self, points: Float[Tensor, "points 3"], conditions: Float[Tensor, "points conditions"]
+    ) -> Float[Tensor, " points"]:
+        """Density per unit length at positions of the unit frame."""
+        pairs = zip(points.split(_POINTS_AT_ONCE), conditions.split(_POINTS_AT_ONCE), strict=True)
+        parts = [self.field.unit_density(*pair)[0] for pair in pairs]
+        return torch.cat(parts) if parts else points.new_zeros(0)
+
+    @torch.no_grad()
+    def color(
+        self,
+        points: Float[Tensor, "points 3"],
+        conditions: Float[Tensor, "points conditions"],
+        harmonics: Float[Tensor, "points harmonics"],
+    ) -> Float[Tensor, "points 3"]:
+        """Colors at those positions, seen along directions with these harmonics."""
+        given = (points, conditions, harmonics)
+        pieces = zip(*(part.split(_POINTS_AT_ONCE) for part in given), strict=True)
+        parts = [
+            self.field.canonical.unit_color(self.field.unit_density(place, told)[1], along)
+            for place, told, along in pieces
+        ]
+        return torch.cat(parts) if parts else points.new_zeros(0, 3)
+
+    @torch.no_grad()
+    def canonical_cube(
+        self, points: Float[Tensor, "points 3"], conditions: Float[Tensor, "points conditions"]
+    ) -> Float[Tensor, "points 3"]:
+        """Where positions of the unit frame lie in the cube of the canonical hash grid."""
+        cube, _ = self.field.canonical.to_cube(points)
+        return cube + self.field.deform(cube, conditions)[0]
+
+    def render(self, rays: MovingRayTargets, guide: Guide) -> Float[Tensor, "rays 5"]:
+        """Red, green, blue, accumulation and weighted depth, in unit lengths, of each ray."""
+        return self.canonical.render(rays, guide)
+
+    def step(
+        self,
+        rays: MovingRayTargets,
+        guide: Guide,
+        loss: LossSettings,
+        adam: AdamSettings,
+        deformation_rate: float,
+        rest: float,
+    ) -> StepResult:
+        """Learns from a batch of rays."""
+        result, slope = self.canonical.learn(rays, guide, loss, adam, rest)
+        weights = self.field.weights.detach()
+        take_adam_step(weights, slope, *self.moments, adam, deformation_rate)
+        return result
+
+
+class _CanonicalField(AutogradField):
+    """The field at rest, seen through the deformation."""
+
+    def __init__(self, moving: DeformableNGPField, moments: Moments, most_steps: int) -> None:
+        super().__init__(moving.canonical, moments, most_steps)
+        self.moving = moving
+
+    def learn(
+        self,
+        rays: MovingRayTargets,
+        guide: Guide,
+        loss: LossSettings,
+        adam: AdamSettings,
+        rest: float,
+    ) -> tuple[StepResult, Tensor]:
+        """Takes a step of the canonical field; returns the gradient of the deformation."""
+        result, slopes = self._slopes(rays, guide, loss, rest)
+        self._update(slopes, adam)
+        return result, slopes[2]
+
+    def _parameters(self) -> tuple[Tensor, ...]:
+        return *super()._parameters(), self.moving.weights
+
+    def _spread(self, rays: RayTargets | MovingRayTargets, guide: Guide) -> tuple[Tensor, Tensor]:
+        assert isinstance(rays, MovingRayTargets)
+        placed = rays.origins, rays.directions, rays.nears, rays.fars, rays.jitters
+        return spread_samples(*placed, guide, self.most_steps, rays.times)
+
+    def _ask(
+        self, points: Tensor, rays: RayTargets | MovingRayTargets, samples: int
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        assert isinstance(rays, MovingRayTargets)
+        return self.moving.unit_density(points, rays.conditions.repeat_interleave(samples, dim=0))

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What methods on hash grids behind an occupancy guide have in common: how they are trained."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from ..datasets.ray_batches import RayBatch, RayBatches
+from ..datasets.silhouettes import pixels_near_silhouettes
+from ..fields.instant_ngp import InstantNGPField, view_harmonics
+from ..geometry.boxes import intersect_box
+from ..geometry.rays import Rays, RenderedRays
+from ..kernels.instant_ngp import StepResult
+from ..kernels.instant_ngp_types import AdamSettings, LossSettings, RayTargets
+from ..kernels.ray_marching import Guide
+from ..sampling.moving_occupancy import MovingOccupancy
+from ..sampling.occupancy_grid import OccupancyGrid
+from ..training.losses import pictures_over_background
+from .base import TrainingProgress
+from .instant_ngp_config import InstantNGPConfig, learning_rate, make_guide
+
+_OPAQUE_DEPTH = 9.2
+"""Optical depth behind which less than 1e-4 of a sample is seen (Müller et al., appendix E.1)."""
+_LEAST_RAYS = 64
+
+
+class HashGridMethod(ABC):
+    """Batches of rays whose number adapts to what they meet, exposures of photos, the state.
+
+    A method builds its `field`, its `occupancy` and an engine that renders and learns. What it
+    learns besides the field is named in `more_learned`.
+    """
+
+    name: ClassVar[str]
+    randoms_per_ray: ClassVar[int] = 4
+    """Background, jitter, and what a method needs of its own."""
+
+    def __init__(
+        self,
+        config: InstantNGPConfig,
+        unbounded: bool,
+        num_views: int,
+        field: InstantNGPField,
+        occupancy: OccupancyGrid | MovingOccupancy,
+        more_learned: dict[str, Tensor],
+    ) -> None:
+        self.unbounded, self.field = unbounded, field
+        self.device = field.weights.device
+        self._settings, self._around = config, occupancy
+        self._log_gains = torch.zeros(num_views, 3, device=self.device)
+        self._learned = {
+            "table": field.encoding.table.detach(),
+            "weights": field.weights.detach(),
+            "log_gains": self._log_gains,
+            **more_learned,
+        }
+        self._moments = {
+            f"{name}_{order}": torch.zeros_like(value)
+            for name, value in self._learned.items()
+            for order in ("first", "second")
+        }
+        self._num_rays = config.samples_per_step // config.samples_per_ray
+        self._updates = 0
+        self._batches: RayBatches | None = None
+
+    @property
+    def bounds(self) -> Float[Tensor, "2 3"]:
+        return self.field.bounds
+
+    def warm_up(self) -> None:
+        """Compiles the kernels by learning from a few rays."""
+        if self.device.type != "cpu":
+            return
+        tiny = self._untrained()
+        center = self.bounds.mean(dim=0)
+        rays = Rays(
+            center.expand(4, 3), F.normalize(torch.ones(4, 3), dim=-1), None, torch.zeros(4).long()
+        )
+        random = torch.rand(4, self.randoms_per_ray)
+        tiny._learn(RayBatch(rays, torch.ones(4, 4)), random, 0.0)
+        tiny.render_rays(rays)
+        tiny.density(center[None])
+        tiny.color(center[None], rays.directions[:1])
+
+    @abstractmethod
+    def render_rays(self, rays: Rays, normals: bool = False) -> RenderedRays:
+        """See `Method`."""
+
+    @abstractmethod
+    def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
+        """See `Method`."""
+
+    @abstractmethod
+    def color(
+        self, points: Float[Tensor, "points 3"], directions: Float[Tensor, "points 3"]
+    ) -> Float[Tensor, "points 3"]:
+        """See `Method`."""
+
+    @abstractmethod
+    def _untrained(self) -> "HashGridMethod":
+        """A method of the same kind, for one view."""
+
+    @abstractmethod
+    def _look_around(self, generator: torch.Generator) -> None:
+        """Updates the occupancy."""
+
+    @abstractmethod
+    def _render(self, rays: Rays, targets: RayTargets, guide: Guide) -> Float[Tensor, "rays 5"]:
+        """Asks the engine."""
+
+    @abstractmethod
+    def _step(
+        self,
+        rays: Rays,
+        random: Float[Tensor, "rays more"],
+        fraction: float,
+        targets: RayTargets,
+        guide: Guide,
+        loss: LossSettings,
+        adam: AdamSettings,
+    ) -> StepResult:
+        """Lets the engine learn; `random` are the method's own random numbers in [0, 1)."""
+
+    def train_step(
+        self, batches: RayBatches, progress: TrainingProgress, generator: torch.Generator
+    ) -> dict[str, float | Tensor]:
+        """Takes one step of Adam on `loss`, the mean over rays; `mse` is that of color channels."""
+        config = self._settings
+        if self._batches is not batches:
+            self._choose_candidates(batches)
+            self._batches = batches
+        self._updates += 1
+        if self._updates % config.occupancy_every == 0:
+            self._look_around(generator)
+        batch = batches.draw(self._num_rays, generator)
+        random = torch.rand(self._num_rays, self.randoms_per_ray, generator=generator)
+        random = random.to(self.device)
+        result = self._learn(batch, random, progress.fraction)
+        count = len(batch.rays)
+        self._adapt_rays(result, progress.fraction)
+        return {"loss": result.loss / count, "mse": result.squared_error / (3 * count)}
+
+    def _show(self, rays: Rays) -> RenderedRays:
+        """What the field shows, without normals."""
+        config = self._settings
+        nothing = rays.origins.new_zeros(len(rays), 3)
+        placed = self._place(rays, rays.origins.new_full((len(rays),), 0.5))
+        guide = self._guide(config.samples_per_rendered_ray, config.explore_rendered)
+        seen = self._render(rays, RayTargets(*placed, nothing, nothing, nothing), guide)
+        accumulation = seen[:, 3].clamp(max=1)
+        depth = seen[:, 4] / accumulation.clamp(min=1e-4) * self.field.half
+        depth = torch.where(accumulation > 1e-4, depth, torch.inf)
+        return RenderedRays(seen[:, :3], accumulation, depth, None)
+
+    def state(self) -> dict[str, Tensor]:
+        """What is learned, Adam's moments, the occupancy grid and the number of rays."""
+        return {
+            **{name: value.clone() for name, value in self._learned.items()},
+            **{name: value.clone() for name, value in self._moments.items()},
+            **{f"occupancy.{name}": value for name, value in self._around.state().items()},
+            "schedule": torch.tensor([self._updates, self._num_rays]),
+        }
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Takes back what `state` returned.
+
+        Raises:
+            ValueError: where names or shapes do not fit; then nothing is changed.
+        """
+        expected = {name: value.shape for name, value in self.state().items()}
+        got = {name: value.shape for name, value in state.items()}
+        if got != expected:
+            wrong = sorted(n for n in {*expected, *got} if expected.get(n) != got.get(n))
+            raise ValueError(f"expected the tensors of an {self.name} state, differing: {wrong}")
+        for name, value in {**self._learned, **self._moments}.items():
+            value.copy_(state[name])
+        self._around.load_state(
+            {
+                name.removeprefix("occupancy."): value
+                for name, value in state.items()
+                if name.startswith("occupancy.")
+            }
+        )
+        self._updates, self._num_rays = state["schedule"].tolist()
+
+    def _guide(self, samples: int, explore: float) -> Guide:
+        return make_guide(
+            self._settings,
+            self.unbounded,
+            self._around.guide,
+            samples,
+            explore,
+            getattr(self._around, "slices", 1),
+        )
+
+    def _place(
+        self, rays: Rays, jitters: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """The first fields of `RayTargets`."""
+        origins = self.field.to_unit(rays.origins)
+        box = origins.new_tensor([[-1.0] * 3, [1.0] * 3]) * 2.0 ** (self._around.cascades - 1)
+        nears, fars = intersect_box(origins, rays.directions, box)
+        nears = nears.clamp(min=self._settings.nearest)
+        return origins, rays.directions, nears, fars, jitters, view_harmonics(rays.directions)
+
+    def _learn(self, batch: RayBatch, random: Tensor, fraction: float) -> StepResult:
+        config, views = self._settings, batch.rays.views
+        assert views is not None
+        backgrounds, jitters = random[:, :3].contiguous(), random[:, 3].contiguous()
+        seen = pictures_over_background(batch.rgba, backgrounds)
+        gains = self._log_gains[views].exp()
+        targets = RayTargets(*self._place(batch.rays, jitters), seen, backgrounds, gains)
+        rate = learning_rate(config, self._updates, fraction)
+        result = self._step(
+            batch.rays,
+            random[:, 4:],
+            fraction,
+            targets,
+            self._guide(config.samples_per_ray, config.explore),
+            LossSettings(config.huber, 1 / config.near_fade, _OPAQUE_DEPTH, config.distortion),
+            AdamSettings(rate, rate, 0.9, 0.99, 1e-15, max(1, self._updates)),
+        )
+        if self.unbounded and config.exposure:
+            self._learn_gains(views, result.d_gains)
+        return result
+
+    def _learn_gains(self, views: Tensor, slopes: Tensor) -> None:
+        """Adam on the exposures; their mean stays zero, or they could drift with the field."""
+        slope = torch.zeros_like(self._log_gains).index_add_(0, views, slopes)
+        first, second = self._moments["log_gains_first"], self._moments["log_gains_second"]
+        first.lerp_(slope, 0.1)
+        second.lerp_(slope * slope, 0.01)
+        step = max(1, self._updates)
+        mean, square = first / (1 - 0.9**step), second / (1 - 0.99**step)
+        self._log_gains -= self._settings.exposure_rate * mean / (square.sqrt() + 1e-15)
+        self._log_gains -= self._log_gains.mean(dim=0)
+
+    def _adapt_rays(self, result: StepResult, fraction: float) -> None:
+        """As many rays as fill the next step with samples that are not hidden."""
+        config = self._settings
+        if isinstance(result.samples, Tensor):
+            self._num_rays = config.cuda_samples_per_step // config.samples_per_ray
+            return
+        growth = config.final_samples_per_step / config.samples_per_step
+        wanted = config.samples_per_step * growth**fraction
+        wanted *= self._num_rays / max(result.samples, 1)
+        highest = min(2 * self._num_rays, config.most_rays)
+        self._num_rays = max(_LEAST_RAYS, min(int(wanted), highest))
+
+    def _choose_candidates(self, batches: RayBatches) -> None:
+        """Leaves out pixels so far from every silhouette that their rays cannot meet the scene."""
+        if not self.unbounded:
+            pixels = pixels_near_silhouettes(batches)
+            if len(pixels):
+                batches.candidates = pixels
