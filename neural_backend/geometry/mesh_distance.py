@@ -113,19 +113,18 @@ def mesh_report(
         JobError: without faces or area, with coordinates that are not numbers or faces that name no
             vertex; where `signed` distances are wanted, also for a mesh without an inside.
     """
-    vertices, faces = np.asarray(vertices, dtype=np.float64), np.asarray(faces, dtype=np.int64)
-    _refuse_broken(vertices, faces)
-    welded, faces = weld(vertices, faces)
-    lengths = np.linalg.norm(face_normals(welded, faces), axis=-1)
+    _refuse_broken(np.asarray(vertices, dtype=np.float64), np.asarray(faces, dtype=np.int64))
+    welded, triangles = weld(vertices, faces)
+    lengths = np.linalg.norm(face_normals(welded, triangles), axis=-1)
     diagonal = float(np.linalg.norm(np.ptp(welded, axis=0)))
     # Corners in a line leave an area of rounding errors.
     degenerate = lengths <= 1e-12 * diagonal**2
     if degenerate.all():
         raise JobError(
-            f"The mesh has no area: its {len(faces)} faces are points or lines.",
+            f"The mesh has no area: its {len(triangles)} faces are points or lines.",
             "Give its faces some size, or choose another mesh.",
         )
-    solid = faces[~degenerate]
+    solid = triangles[~degenerate]
     boundary, nonmanifold = _open_edges(solid)
     openness, inside_out = _sides(welded, solid, diagonal)
     if signed and openness > MOST_OPEN:
@@ -136,7 +135,7 @@ def mesh_report(
         )
     return MeshReport(
         num_vertices=len(welded),
-        num_faces=len(faces),
+        num_faces=len(triangles),
         degenerate_faces=int(degenerate.sum()),
         boundary_edges=boundary,
         nonmanifold_edges=nonmanifold,
@@ -204,13 +203,13 @@ def _checked(
     vertices: NDArray[np.floating], faces: NDArray[np.integer], points: NDArray[np.floating]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
     """As libigl wants them; it reads beyond its arrays where an index is wrong."""
-    vertices = np.ascontiguousarray(vertices, dtype=np.float64)
-    faces = np.ascontiguousarray(faces, dtype=np.int64)
-    points = np.ascontiguousarray(points, dtype=np.float64)
-    if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all():
-        raise ValueError(f"expected finite points (count, 3), got an array {points.shape}")
-    if not len(faces) or faces.min() < 0 or faces.max() >= len(vertices):
+    places = np.ascontiguousarray(vertices, dtype=np.float64)
+    triangles = np.ascontiguousarray(faces, dtype=np.int64)
+    asked = np.ascontiguousarray(points, dtype=np.float64)
+    if asked.ndim != 2 or asked.shape[1] != 3 or not np.isfinite(asked).all():
+        raise ValueError(f"expected finite points (count, 3), got an array {asked.shape}")
+    if not len(triangles) or triangles.min() < 0 or triangles.max() >= len(places):
         raise ValueError(
-            f"expected faces that name some of {len(vertices)} vertices, got {len(faces)} faces"
+            f"expected faces that name some of {len(places)} vertices, got {len(triangles)} faces"
         )
-    return vertices, faces, points
+    return places, triangles, asked
