@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..encodings.hash_grid import HashGrid
 from ..kernels.hash_grid import HashGridLayout
 from ..meshing.isosurface import Isosurface
+from ..networks.mlp import linear
 
 _STEEPEST = 1.6
 """How fast a learned distance may change per unit length; true ones change by at most 1."""
@@ -50,15 +51,12 @@ class NeuralSDFField(nn.Module):
         self.sharpness = sharpness
         self.encoding = HashGrid(layout, generator)
         dims = [layout.num_features + 3, *[width] * depth]
-        self.layers = nn.ModuleList(
-            nn.utils.skip_init(nn.Linear, start, end)
-            for start, end in zip(dims, [*dims[1:], 1], strict=True)
-        )
-        for layer in self.layers:
-            bound = math.sqrt(6 / layer.in_features)
-            nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
-            nn.init.zeros_(layer.bias)
-        nn.init.zeros_(self.layers[-1].weight)
+        hidden = [
+            linear(start, end, generator) for start, end in zip(dims[:-1], dims[1:], strict=True)
+        ]
+        last = linear(width, 1, generator)
+        nn.init.zeros_(last.weight)
+        self.layers = nn.ModuleList([*hidden, last])
 
     @property
     def num_levels(self) -> int:

@@ -50,9 +50,7 @@ class OccupancyNetworkField(nn.Module):
         self.norm = ConditionalBatchNorm(latent_dim, width)
         self.out = linear(width, 1, generator)
 
-    def encode(
-        self, clouds: Float[Tensor, "clouds points 3"]
-    ) -> Float[Tensor, "clouds latent"]:
+    def encode(self, clouds: Float[Tensor, "clouds points 3"]) -> Float[Tensor, "clouds latent"]:
         """The codes of clouds of surface points."""
         return self.encoder(clouds)
 

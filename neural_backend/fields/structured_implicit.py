@@ -92,9 +92,7 @@ class StructuredImplicitField(nn.Module):
             self.centers.copy_(centers)
             self.log_radii.copy_(torch.full_like(self.log_radii, radius).log())
 
-    def local_points(
-        self, points: Float[Tensor, "points 3"]
-    ) -> Float[Tensor, "elements points 3"]:
+    def local_points(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "elements points 3"]:
         """Points in the axes of each element, in its radii."""
         radii = self.log_radii.exp() + _LEAST_RADIUS
         # x' = R^T (x - c), each axis by its radius.

@@ -40,9 +40,7 @@ class Isosurface:
         signed = torch.cat(parts) if parts else points.new_zeros(0)
         return torch.nan_to_num(signed, nan=-1e30, posinf=1e30, neginf=-1e30)
 
-    def placed(
-        self, center: Float[Tensor, "3"], scale: float, distances: bool
-    ) -> "Isosurface":
+    def placed(self, center: Float[Tensor, "3"], scale: float, distances: bool) -> "Isosurface":
         """The surface of a unit frame in the scene: x there is at `center + scale · x` here.
 
         Where the values are `distances` they and the level grow with it.

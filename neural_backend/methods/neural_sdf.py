@@ -86,7 +86,7 @@ class NeuralSDF(OptimizedShapes):
             config.finest,
         )
         generator = torch.Generator().manual_seed(seed)
-        self.network = NeuralSDFField(
+        self.network: NeuralSDFField = NeuralSDFField(
             layout,
             bounds.detach().to("cpu", torch.float32),
             config.width,

@@ -108,7 +108,9 @@ class StructuredImplicit(OptimizedShapes):
         outside = (torch.cat([anywhere, near_by], dim=1)[0] > 0).float()
         softened = torch.sigmoid(config.sharpness * (self.network(points) - LEVEL))
         errors = (softened - outside).square()
-        loss = errors[: config.uniform].mean() + config.near_weight * errors[config.uniform :].mean()
+        loss = (
+            errors[: config.uniform].mean() + config.near_weight * errors[config.uniform :].mean()
+        )
         self.optimizer.step(loss, progress.fraction)
         return {"loss": loss.detach()}
 

@@ -63,8 +63,9 @@ class ConditionalResidualBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.norms = nn.ModuleList(ConditionalBatchNorm(latent_dim, width) for _ in range(2))
-        self.layers = nn.ModuleList(linear(width, width, generator) for _ in range(2))
-        nn.init.zeros_(self.layers[1].weight)
+        first, second = (linear(width, width, generator) for _ in range(2))
+        nn.init.zeros_(second.weight)
+        self.layers = nn.ModuleList([first, second])
 
     def forward(
         self,

@@ -16,9 +16,7 @@ class ResidualBlock(nn.Module):
         starts at zero, so that a block starts as its shortcut.
     """
 
-    def __init__(
-        self, in_dim: int, out_dim: int, generator: torch.Generator | None = None
-    ) -> None:
+    def __init__(self, in_dim: int, out_dim: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.first = linear(in_dim, out_dim, generator)
         self.second = linear(out_dim, out_dim, generator)
@@ -55,9 +53,7 @@ class PointEncoder(nn.Module):
         )
         self.code = linear(width, latent_dim, generator)
 
-    def forward(
-        self, clouds: Float[Tensor, "clouds points 3"]
-    ) -> Float[Tensor, "clouds latent"]:
+    def forward(self, clouds: Float[Tensor, "clouds points 3"]) -> Float[Tensor, "clouds latent"]:
         hidden = self.blocks[0](self.lift(clouds))
         for block in self.blocks[1:]:
             pooled = hidden.amax(dim=1, keepdim=True).expand_as(hidden)

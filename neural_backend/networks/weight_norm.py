@@ -18,9 +18,7 @@ class WeightNormLinear(nn.Module):
     Source: Salimans and Kingma 2016, "Weight normalization", eq. 2.
     """
 
-    def __init__(
-        self, in_dim: int, out_dim: int, generator: torch.Generator | None = None
-    ) -> None:
+    def __init__(self, in_dim: int, out_dim: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
         bound = math.sqrt(6 / in_dim)
         direction = (torch.rand(out_dim, in_dim, generator=generator) * 2 - 1) * bound
