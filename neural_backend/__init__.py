@@ -21,8 +21,11 @@ __all__ = [
     "__version__",
     "evaluate",
     "extract_mesh",
+    "fit_latent",
+    "fit_shape",
     "load_capture",
     "load_run",
+    "load_shape_run",
     "render_views",
     "train",
 ]

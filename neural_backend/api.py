@@ -12,25 +12,42 @@ from typing import Any
 
 from .datasets.capture import Capture
 from .datasets.loading import load_capture
+from .datasets.shape_set import ShapeSamples
 from .jobs import start
 from .jobs.devices import choose_device
+from .jobs.fit_shape import run as run_fitting
 from .jobs.run_folder import RunFolder
+from .jobs.shape_family import ShapeFamily
 from .jobs.train import run as run_training
-from .jobs.trained_method import load_method
+from .jobs.trained_method import load_method, load_shapes
 from .methods.base import Method
 from .protocol.messages import (
     Evaluate,
     Evaluated,
     Event,
     ExtractMesh,
+    FitLatent,
+    FitShape,
+    LatentFitted,
     MeshReady,
     RenderViews,
+    ShapesFitted,
     Train,
     Trained,
     ViewsReady,
 )
 
-__all__ = ["evaluate", "extract_mesh", "load_capture", "load_run", "render_views", "train"]
+__all__ = [
+    "evaluate",
+    "extract_mesh",
+    "fit_latent",
+    "fit_shape",
+    "load_capture",
+    "load_run",
+    "load_shape_run",
+    "render_views",
+    "train",
+]
 
 OnEvent = Callable[[Event], None]
 
@@ -126,10 +143,14 @@ def extract_mesh(
     keep_components: float = 0.02,
     keep_unseen: bool = False,
     colors: bool = True,
+    shape: str = "",
+    blend_to: str = "",
+    blend: float = 0.0,
+    axes: Iterable[float] = (),
     device: str = "auto",
     on_event: OnEvent | None = None,
 ) -> MeshReady:
-    """Writes the surface of a trained field."""
+    """Writes the surface of a trained field, or of a shape of a family."""
     job = ExtractMesh(
         run=str(run),
         output=str(output),
@@ -140,9 +161,87 @@ def extract_mesh(
         keep_components=keep_components,
         keep_unseen=keep_unseen,
         colors=colors,
+        shape=shape,
+        blend_to=blend_to,
+        blend=blend,
+        axes=tuple(axes),
         device=device,
     )
     return _answer(start(job), on_event)
+
+
+def fit_shape(
+    run: str | Path,
+    meshes: Iterable[str | Path | ShapeSamples],
+    *,
+    method: str = "auto",
+    preset: str = "standard",
+    device: str = "auto",
+    steps: int = 0,
+    seconds: float = 0.0,
+    seed: int = 0,
+    samples: int = 0,
+    resume: bool = False,
+    checkpoint_seconds: float = 30.0,
+    settings: Iterable[str] = (),
+    on_event: OnEvent | None = None,
+) -> ShapesFitted:
+    """Learns the shape of mesh files, or of what was measured of shapes, into the folder `run`.
+
+    Raises:
+        ValueError: where files and measured shapes are mixed.
+    """
+    given = list(meshes)
+    measured = [one for one in given if isinstance(one, ShapeSamples)]
+    if measured and len(measured) != len(given):
+        raise ValueError("expected either files or measured shapes, got both")
+    job = FitShape(
+        run=str(run),
+        meshes=() if measured else tuple(str(one) for one in given),
+        method=method,
+        preset=preset,
+        device=device,
+        steps=steps,
+        seconds=seconds,
+        seed=seed,
+        samples=samples,
+        resume=resume,
+        checkpoint_seconds=checkpoint_seconds,
+        settings=tuple(settings),
+    )
+    return _answer(run_fitting(job, measured or None), on_event)
+
+
+def fit_latent(
+    run: str | Path,
+    mesh: str | Path,
+    *,
+    name: str = "",
+    partial: bool = False,
+    viewpoint: Iterable[float] = (),
+    steps: int = 0,
+    seed: int = 0,
+    device: str = "auto",
+    on_event: OnEvent | None = None,
+) -> LatentFitted:
+    """Finds a mesh, whole or in part, in a family of shapes, and keeps it by its name."""
+    job = FitLatent(
+        run=str(run),
+        mesh=str(mesh),
+        name=name,
+        partial=partial,
+        viewpoint=tuple(viewpoint),
+        steps=steps,
+        seed=seed,
+        device=device,
+    )
+    return _answer(start(job), on_event)
+
+
+def load_shape_run(run: str | Path, device: str = "auto") -> ShapeFamily:
+    """What was learned of meshes: shapes by name, what lies between them, and their surfaces."""
+    folder = RunFolder.open(run)
+    return ShapeFamily(folder, load_shapes(folder, choose_device(device)))
 
 
 def evaluate(

@@ -11,8 +11,10 @@ from .protocol.messages import (
     Evaluated,
     Event,
     Inspected,
+    LatentFitted,
     MeshReady,
     Progress,
+    ShapesFitted,
     Trained,
     ViewsReady,
     Warned,
@@ -96,9 +98,16 @@ def sentence(event: Event) -> str:
     if isinstance(event, ViewsReady):
         video = f", video {event.video}" if event.video else ""
         return f"Rendered {len(event.files)} pictures into {event.output}{video}"
+    if isinstance(event, ShapesFitted):
+        known = event.shapes[0] if len(event.shapes) == 1 else f"{len(event.shapes)} shapes"
+        steps = f"{event.steps} steps, {event.seconds:.1f} s"
+        return f"Learned {known} by {event.method} ({steps}) into {event.run}"
+    if isinstance(event, LatentFitted):
+        error = f"{event.error:.3g} from its surface on average, {event.seconds:.1f} s"
+        return f"Found {event.name} ({error}); it is now a shape of {event.run}"
     if isinstance(event, MeshReady):
         size = f"{event.num_vertices} vertices, {event.num_faces} faces"
-        return f"Wrote {event.output} ({size}, density level {event.level:.3g})"
+        return f"Wrote {event.output} ({size}, level {event.level:.3g})"
     if isinstance(event, Evaluated):
         lpips = f", LPIPS {event.lpips:.4f}" if event.lpips >= 0 else ""
         figures = f"PSNR {event.psnr:.2f} dB, SSIM {event.ssim:.4f}{lpips}"

@@ -48,6 +48,33 @@ def load_shape(path: str | Path) -> tuple[NDArray[np.float64], NDArray[np.int64]
     return weld(vertices, faces)
 
 
+def load_points(path: str | Path) -> NDArray[np.float64] | None:
+    """Points (num, 3) of a .ply that has no faces; None for any other file, a mesh perhaps.
+
+    Raises:
+        JobError: where the file is missing or holds neither points nor faces.
+    """
+    path = Path(path).expanduser()
+    if path.suffix.lower() != ".ply":
+        return None
+    if not path.is_file():
+        raise JobError(f"There is no file {path}.", "Check the path.")
+    try:
+        loaded = trimesh.load(io.BytesIO(path.read_bytes()), file_type="ply", process=False)
+    except OSError:
+        raise
+    except Exception:
+        # `load_shape` says what is wrong with it.
+        return None
+    if isinstance(loaded, trimesh.Trimesh) and len(loaded.faces):
+        return None
+    points = np.asarray(getattr(loaded, "vertices", ()), dtype=np.float64).reshape(-1, 3)
+    points = points[np.isfinite(points).all(axis=-1)]
+    if not len(points):
+        raise JobError(f"{path.name} holds neither faces nor points.", "Choose another file.")
+    return points
+
+
 def _read(path: Path, kind: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     try:
         # In memory: a material or texture that lies beside the file and is broken is no concern.

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 from jaxtyping import Float
 from torch import Tensor
 
+from ..meshing.isosurface import Isosurface
+
 
 class RadianceField(Protocol):
     """Density and color at points in space.
@@ -30,3 +32,23 @@ class RadianceField(Protocol):
         condition: Any = None,
     ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch 3"]]:
         """Density, and the color in [0, 1] seen along unit `directions`."""
+
+
+class SurfaceField(Protocol):
+    """One scalar at points in space, whose level set is a surface; the shape may have a code.
+
+    `latent` is the code of the shape that is asked for, None for a field of a single shape.
+    """
+
+    bounds: Float[Tensor, "2 3"]
+    """Box outside of which there is no surface."""
+
+    def __call__(
+        self,
+        points: Float[Tensor, "*batch 3"],
+        latent: Float[Tensor, " latent"] | None = None,
+    ) -> Float[Tensor, "*batch"]:
+        """The scalar: a signed distance, negative inside, or an occupancy, larger inside."""
+
+    def isosurface(self, latent: Float[Tensor, " latent"] | None = None) -> Isosurface:
+        """The shape's surface, for the mesher and whatever else takes one; without gradients."""

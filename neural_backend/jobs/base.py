@@ -20,6 +20,8 @@ from ..protocol.messages import (
     Evaluate,
     Event,
     ExtractMesh,
+    FitLatent,
+    FitShape,
     Inspect,
     Job,
     JobFailed,
@@ -36,6 +38,8 @@ JOB_MODULES: dict[type, str] = {
     Evaluate: "evaluate",
     Inspect: "inspect",
     Convert: "convert",
+    FitShape: "fit_shape",
+    FitLatent: "fit_latent",
 }
 
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes the surface of a trained field."""
 
-import time
 from collections.abc import Generator
 from pathlib import Path
 
@@ -9,20 +8,20 @@ import torch
 
 from ..meshing.isosurface import Isosurface
 from ..meshing.level import choose_level, random_rays_into
-from ..meshing.mesh import FORMATS, Mesh, write_mesh
+from ..meshing.mesh import Mesh, write_mesh
 from ..meshing.surface import extract_mesh
 from ..meshing.visibility import Camera
 from ..methods.base import Method
 from ..protocol.errors import JobError
 from ..protocol.messages import Event, ExtractMesh, MeshReady, Progress, Warned
+from . import extract_shape
 from .devices import choose_device
+from .mesh_steps import check_options, cropped, told_steps
 from .run_capture import load_run_capture, random_camera_rays
 from .run_folder import RunFolder
-from .trained_method import load_method
+from .trained_method import learned_shapes, load_method
 
 _LEVEL_RAYS = 1536
-_TELL_EVERY_S = 0.25
-_HIGHEST_RESOLUTION = 2048
 
 
 def run(job: ExtractMesh) -> Generator[Event, None, None]:
@@ -32,8 +31,11 @@ def run(job: ExtractMesh) -> Generator[Event, None, None]:
         JobError: where the field has no surface, or an option is impossible.
     """
     run_folder = RunFolder.open(job.run)
+    if learned_shapes(run_folder):
+        yield from extract_shape.run(job)
+        return
     output = Path(job.output).expanduser() if job.output else run_folder.outputs / "mesh.ply"
-    _check_options(job, output)
+    check_options(job, output)
     yield Progress(job_id=job.job_id, stage="loading the field", done=0, total=1, unit="")
     method = load_method(run_folder, choose_device(job.device))
     bounds = _bounds(job, method)
@@ -77,27 +79,7 @@ def _extract(
         cameras,
         job.keep_unseen,
     )
-    stage, started, told = "", 0.0, 0.0
-    while True:
-        try:
-            name, done, total = next(steps)
-        except StopIteration as finished:
-            return finished.value
-        now = time.monotonic()
-        if name != stage:
-            stage, started, told = name, now, 0.0
-        if now - told >= _TELL_EVERY_S:
-            told, seconds = now, now - started
-            eta = seconds * (total - done) / done if done else -1.0
-            yield Progress(
-                job_id=job.job_id,
-                stage=name,
-                done=done,
-                total=total,
-                seconds=seconds,
-                eta_s=eta,
-                unit="vertices" if name == "colors" else "steps",
-            )
+    return (yield from told_steps(job, steps))
 
 
 def _choose_level(method: Method, bounds: torch.Tensor, views: tuple) -> float:
@@ -117,33 +99,4 @@ def _choose_level(method: Method, bounds: torch.Tensor, views: tuple) -> float:
 
 def _bounds(job: ExtractMesh, method: Method) -> torch.Tensor:
     bounds = method.bounds.detach().to(method.device)
-    if not job.crop_min and not job.crop_max:
-        return bounds
-    lower = torch.tensor(job.crop_min or bounds[0].tolist(), device=bounds.device)
-    upper = torch.tensor(job.crop_max or bounds[1].tolist(), device=bounds.device)
-    try:
-        return Isosurface(method.density, 0.0, True, bounds).cropped(lower, upper).bounds
-    except ValueError as error:
-        raise JobError(
-            f"The crop box {job.crop_min} to {job.crop_max} holds nothing of the field, "
-            f"which spans {bounds[0].tolist()} to {bounds[1].tolist()}.",
-            "Move the crop box over the field.",
-        ) from error
-
-
-def _check_options(job: ExtractMesh, output: Path) -> None:
-    if output.suffix.lower() not in FORMATS:
-        raise JobError(
-            f"A mesh cannot be written to {output.name}.", f"Choose a name in {', '.join(FORMATS)}."
-        )
-    if not 2 <= job.resolution <= _HIGHEST_RESOLUTION:
-        raise JobError(
-            f"A mesh cannot have a resolution of {job.resolution}.",
-            f"Choose a number from 2 to {_HIGHEST_RESOLUTION}.",
-        )
-    for corner in (job.crop_min, job.crop_max):
-        if len(corner) not in (0, 3):
-            raise JobError(
-                f"A corner of the crop box has three numbers, not {len(corner)}.",
-                "Give x, y and z, or leave it out.",
-            )
+    return cropped(job, Isosurface(method.density, 0.0, True, bounds)).bounds

@@ -9,6 +9,8 @@ and the add-on's tooltips: one place to edit.
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeAlias
 
+from .shape_messages import FitLatent, FitShape, LatentFitted, ShapesFitted
+
 VERSION = 1
 """Changed whenever a message changes in a way that an older reader would misunderstand."""
 
@@ -71,7 +73,9 @@ class ExtractMesh:
         str, ".ply, .obj or .glb to write; '' for outputs/mesh.ply in the run folder"
     ] = ""
     resolution: Annotated[int, "grid cells along the longest side of the bounds"] = 256
-    level: Annotated[float, "density of the surface, per scene unit; 0 chooses it"] = 0.0
+    level: Annotated[
+        float, "density of the surface, per scene unit, 0 chooses it; of shapes: how far outwards"
+    ] = 0.0
     crop_min: Annotated[tuple[float, ...], "lower corner of a crop box, three numbers or none"] = ()
     crop_max: Annotated[tuple[float, ...], "upper corner of a crop box, three numbers or none"] = ()
     keep_components: Annotated[
@@ -81,6 +85,12 @@ class ExtractMesh:
         bool, "keep surfaces that no training camera can see, as within solids"
     ] = False
     colors: Annotated[bool, "colour the vertices"] = True
+    shape: Annotated[str, "of a family: name or number of the shape; '' for the first"] = ""
+    blend_to: Annotated[str, "of a family: name or number of a second shape"] = ""
+    blend: Annotated[float, "how far from `shape` to `blend_to`: 0 to 1, or beyond"] = 0.0
+    axes: Annotated[
+        tuple[float, ...], "of a family: steps along its principal axes, in standard deviations"
+    ] = ()
     device: Annotated[str, "auto, cpu or cuda"] = "auto"
 
 
@@ -262,7 +272,9 @@ class JobCancelled:
     run: str = ""
 
 
-Job: TypeAlias = Train | RenderViews | ExtractMesh | Evaluate | Inspect | Convert
+Job: TypeAlias = (
+    Train | RenderViews | ExtractMesh | Evaluate | Inspect | Convert | FitShape | FitLatent
+)
 Command: TypeAlias = Cancel | Shutdown
 Event: TypeAlias = (
     WorkerReady
@@ -274,12 +286,23 @@ Event: TypeAlias = (
     | Evaluated
     | Inspected
     | Converted
+    | ShapesFitted
+    | LatentFitted
     | JobFailed
     | JobCancelled
 )
 Message: TypeAlias = Job | Command | Event
 
-JOBS: tuple[type[Job], ...] = (Train, RenderViews, ExtractMesh, Evaluate, Inspect, Convert)
+JOBS: tuple[type[Job], ...] = (
+    Train,
+    RenderViews,
+    ExtractMesh,
+    Evaluate,
+    Inspect,
+    Convert,
+    FitShape,
+    FitLatent,
+)
 COMMANDS: tuple[type[Command], ...] = (Cancel, Shutdown)
 EVENTS: tuple[type[Event], ...] = (
     WorkerReady,
@@ -291,6 +314,8 @@ EVENTS: tuple[type[Event], ...] = (
     Evaluated,
     Inspected,
     Converted,
+    ShapesFitted,
+    LatentFitted,
     JobFailed,
     JobCancelled,
 )
@@ -301,6 +326,8 @@ FINAL_EVENTS: tuple[type[Event], ...] = (
     Evaluated,
     Inspected,
     Converted,
+    ShapesFitted,
+    LatentFitted,
     JobFailed,
     JobCancelled,
 )
