@@ -16,6 +16,8 @@ from neural_backend.rendering.sphere_tracing import (
 
 BOUNDS = torch.tensor([[-1.5, -1.5, -1.5], [1.5, 1.5, 1.5]])
 
+TOLERANCE = 1e-4 * 3 * 3**0.5
+
 
 def sphere(points: Tensor) -> Tensor:
     return (points * points).sum(dim=-1).sqrt() - 1
@@ -73,8 +75,11 @@ def test_a_sphere_is_met_where_the_quadratic_equation_says(bundle: int) -> None:
     assert torch.equal(seen.hit, seen.depth.isfinite())
     both = clear & seen.hit
     assert int(both.sum()) > 500
-    torch.testing.assert_close(seen.depth[both], expected[both], atol=2e-4, rtol=0)
     points = rays.origins + seen.depth[:, None] * rays.directions
+    assert float(sphere(points[seen.hit]).abs().max()) < TOLERANCE
+    # Where the surface is met at a slant, nearness to it says less of depth.
+    steep = both & ((rays.directions * points).sum(dim=-1) < -0.3)
+    torch.testing.assert_close(seen.depth[steep], expected[steep], atol=2e-4, rtol=0)
     torch.testing.assert_close(seen.normals[both], points[both], atol=5e-3, rtol=0)
     assert (seen.normals[~seen.hit] == 0).all()
 
@@ -121,7 +126,8 @@ def test_distances_of_the_wrong_length_are_forgiven(steepness: float) -> None:
     expected = sphere_depth(rays)
     both = clear & expected.isfinite()
     assert seen.hit[both].all()
-    torch.testing.assert_close(seen.depth[both], expected[both], atol=2e-3, rtol=0)
+    points = rays.origins + seen.depth[:, None] * rays.directions
+    assert float(sphere(points[both]).abs().max()) < TOLERANCE / min(1.0, steepness)
 
 
 def test_a_step_through_the_surface_is_put_right() -> None:
