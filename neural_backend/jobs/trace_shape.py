@@ -61,6 +61,7 @@ def run(job: TraceShape) -> Generator[Event, None, None]:
         if job.depth:
             write_depth(output / f"depth_{number:04d}.exr", image.depth)
         if job.normals:
+            assert image.normals is not None
             write_exr_channels(output / f"normal_{number:04d}.exr", {"RGB": image.normals})
         files.append(output / f"view_{number:04d}.png")
         write_png(files[-1], image.straight_rgba())

@@ -118,6 +118,6 @@ def test_skipping_what_is_far_from_the_surface_leaves_it_as_it_is(resolution: in
     mesh = trimesh.Trimesh(vertices, faces, process=False)
     assert mesh.is_watertight
     distance = shape.distance(torch.from_numpy(vertices)).abs()
-    # Five halvings of an edge, and a linear step that a kink within what is left may spoil.
-    assert float(distance.max()) < lattice.cell.max() / 2**5
+    # After two halvings of an edge a kink within what is left spoils the linear step by a quarter.
+    assert float(distance.max()) < lattice.cell.max() / 2**4
     assert float(distance.median()) < 1e-4
