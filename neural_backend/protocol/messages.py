@@ -91,6 +91,9 @@ class ExtractMesh:
     axes: Annotated[
         tuple[float, ...], "of a family: steps along its principal axes, in standard deviations"
     ] = ()
+    elements: Annotated[
+        str, "elements.json whose Gaussians were moved by hand; '' for those that were learned"
+    ] = ""
     device: Annotated[str, "auto, cpu or cuda"] = "auto"
 
 
