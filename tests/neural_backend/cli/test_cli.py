@@ -206,7 +206,7 @@ def test_every_answer_has_a_sentence():
         assert sentence(kind(**{name: values[hint] for name, hint in hints.items()}))
 
 
-@pytest.mark.parametrize("job_type", (*JOBS[:4], *JOBS[6:]), ids=lambda kind: kind.type)
+@pytest.mark.parametrize("job_type", [*JOBS[:4], *JOBS[6:]], ids=lambda kind: kind.type)
 def test_the_python_functions_take_what_the_messages_hold(job_type):
     """One place to edit is enough of a promise only if this fails when the other is forgotten."""
     parameters = inspect.signature(getattr(api, job_type.type)).parameters

@@ -76,8 +76,7 @@ def test_a_family_of_balls_is_learned_code_by_code(deep_sdf):
 
 def test_a_ball_between_those_that_were_learned_is_found(deep_sdf):
     sample = measured(ball(0.6), count=2000, seed=9)
-    none, empty = sample.surface[:0], sample.near_distances[:0]
-    seen = Observation(sample.surface, sample.near, sample.near_distances, none, empty)
+    seen = Observation.of_samples(sample)
     code = deep_sdf.fit_latent(seen, torch.Generator().manual_seed(0))
     assert overlap(deep_sdf.isosurface(code), ball(0.6)) > 0.85
     again = deep_sdf.fit_latent(seen, torch.Generator().manual_seed(0))
