@@ -21,12 +21,15 @@ __all__ = [
     "__version__",
     "evaluate",
     "extract_mesh",
+    "fit_image",
     "fit_latent",
     "fit_shape",
     "load_capture",
     "load_run",
     "load_shape_run",
+    "mesh_shape",
     "render_views",
+    "trace_shape",
     "train",
 ]
 

@@ -26,12 +26,16 @@ from .protocol.messages import (
     Evaluated,
     Event,
     ExtractMesh,
+    FitImage,
     FitLatent,
     FitShape,
+    ImageFitted,
     LatentFitted,
     MeshReady,
+    MeshShape,
     RenderViews,
     ShapesFitted,
+    TraceShape,
     Train,
     Trained,
     ViewsReady,
@@ -40,12 +44,15 @@ from .protocol.messages import (
 __all__ = [
     "evaluate",
     "extract_mesh",
+    "fit_image",
     "fit_latent",
     "fit_shape",
     "load_capture",
     "load_run",
     "load_shape_run",
+    "mesh_shape",
     "render_views",
+    "trace_shape",
     "train",
 ]
 
@@ -233,6 +240,80 @@ def fit_latent(
         name=name,
         partial=partial,
         viewpoint=tuple(viewpoint),
+        steps=steps,
+        seed=seed,
+        device=device,
+    )
+    return _answer(start(job), on_event)
+
+
+def mesh_shape(
+    shape: str | Path,
+    output: str | Path,
+    *,
+    resolution: int = 256,
+    level: float = 0.0,
+    crop_min: Iterable[float] = (),
+    crop_max: Iterable[float] = (),
+    device: str = "auto",
+    on_event: OnEvent | None = None,
+) -> MeshReady:
+    """Writes the surface of a described solid, of a mesh or of a learned shape."""
+    job = MeshShape(
+        shape=str(shape),
+        output=str(output),
+        resolution=resolution,
+        level=level,
+        crop_min=tuple(crop_min),
+        crop_max=tuple(crop_max),
+        device=device,
+    )
+    return _answer(start(job), on_event)
+
+
+def trace_shape(
+    shape: str | Path,
+    output: str | Path,
+    *,
+    cameras: str | Path = "",
+    width: int = 400,
+    depth: bool = False,
+    normals: bool = False,
+    device: str = "auto",
+    on_event: OnEvent | None = None,
+) -> ViewsReady:
+    """Draws a described solid, a mesh or a learned shape by sphere tracing."""
+    job = TraceShape(
+        shape=str(shape),
+        output=str(output),
+        cameras=str(cameras),
+        width=width,
+        depth=depth,
+        normals=normals,
+        device=device,
+    )
+    return _answer(start(job), on_event)
+
+
+def fit_image(
+    image: str | Path,
+    output: str | Path,
+    *,
+    width: int = 0,
+    encoding: str = "gaussian",
+    scale: float = 10.0,
+    steps: int = 0,
+    seed: int = 0,
+    device: str = "auto",
+    on_event: OnEvent | None = None,
+) -> ImageFitted:
+    """Learns a picture as a function and draws it `width` pixels wide."""
+    job = FitImage(
+        image=str(image),
+        output=str(output),
+        width=width,
+        encoding=encoding,
+        scale=scale,
         steps=steps,
         seed=seed,
         device=device,

@@ -10,6 +10,7 @@ from .protocol.messages import (
     Converted,
     Evaluated,
     Event,
+    ImageFitted,
     Inspected,
     LatentFitted,
     MeshReady,
@@ -105,6 +106,9 @@ def sentence(event: Event) -> str:
     if isinstance(event, LatentFitted):
         error = f"{event.error:.3g} from its surface on average, {event.seconds:.1f} s"
         return f"Found {event.name} ({error}); it is now a shape of {event.run}"
+    if isinstance(event, ImageFitted):
+        size = f"{event.width} × {event.height} pixels, PSNR {event.psnr:.2f} dB"
+        return f"Wrote {event.output} ({size}, learned in {event.seconds:.1f} s)"
     if isinstance(event, MeshReady):
         size = f"{event.num_vertices} vertices, {event.num_faces} faces"
         return f"Wrote {event.output} ({size}, level {event.level:.3g})"

@@ -20,12 +20,15 @@ from ..protocol.messages import (
     Evaluate,
     Event,
     ExtractMesh,
+    FitImage,
     FitLatent,
     FitShape,
     Inspect,
     Job,
     JobFailed,
+    MeshShape,
     RenderViews,
+    TraceShape,
     Train,
 )
 
@@ -40,6 +43,9 @@ JOB_MODULES: dict[type, str] = {
     Convert: "convert",
     FitShape: "fit_shape",
     FitLatent: "fit_latent",
+    MeshShape: "mesh_shape",
+    TraceShape: "trace_shape",
+    FitImage: "fit_image",
 }
 
 

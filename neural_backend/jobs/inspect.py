@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Describes a capture or a run."""
+"""Describes a capture, a run or a mesh."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -10,6 +10,8 @@ import torch
 
 from ..datasets.capture import Capture, View
 from ..datasets.loading import load_capture
+from ..datasets.mesh_files import SHAPE_FORMATS, load_shape
+from ..geometry.mesh_distance import MOST_OPEN, mesh_report
 from ..methods.shape_base import ShapeMethod
 from ..protocol.messages import Event, Inspect, Inspected
 from ..training.checkpoint import Checkpoint, last_checkpoint, load_checkpoint
@@ -19,10 +21,12 @@ from .trained_method import learned_shapes, restore_shapes
 
 
 def run(job: Inspect) -> Iterator[Event]:
-    """Says what is in a folder, a line an item. Raises JobError where it is neither kind."""
+    """Says what is in a folder or mesh, a line an item. Raises JobError where it is neither."""
     path = Path(job.path).expanduser()
     if (path / "run.json").is_file():
         lines = _describe_run(RunFolder.open(path))
+    elif path.suffix.lower() in SHAPE_FORMATS and not path.is_dir():
+        lines = _describe_mesh(path)
     else:
         lines = _describe_capture(load_capture(path))
     yield Inspected(job_id=job.job_id, lines=tuple(lines))
@@ -61,6 +65,30 @@ def _lens(view: View) -> str:
 
 def _corner(corner: np.ndarray) -> str:
     return f"({', '.join(f'{value:.3g}' for value in corner)})"
+
+
+def _describe_mesh(path: Path) -> Iterator[str]:
+    # Whatever is wrong with the mesh is said, not refused, as long as it has some surface.
+    report = mesh_report(*load_shape(path), signed=False)
+    yield f"mesh: {path}"
+    yield f"size: {report.num_vertices} vertices, {report.num_faces} triangles"
+    yield f"bounds: {_corner(report.bounds[0])} to {_corner(report.bounds[1])}"
+    yield f"area: {report.area:.4g}"
+    if report.watertight:
+        yield "watertight: yes"
+    else:
+        yield (
+            f"watertight: no, {report.boundary_edges} edges have a face on one side only, "
+            f"{report.nonmanifold_edges} join faces that do not fit"
+        )
+    if report.openness > MOST_OPEN:
+        yield f"inside: none, {report.openness:.0%} of the surface has no side that is inside"
+    else:
+        yield f"inside: clear for {1 - report.openness:.1%} of the surface"
+    if report.degenerate_faces:
+        yield f"warning: {report.degenerate_faces} triangles have no area"
+    if report.inside_out:
+        yield "warning: its faces point inwards"
 
 
 def _describe_shapes(run: RunFolder, checkpoint: Checkpoint) -> Iterator[str]:

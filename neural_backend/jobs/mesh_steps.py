@@ -11,14 +11,14 @@ from ..meshing.isosurface import Isosurface
 from ..meshing.mesh import FORMATS, Mesh
 from ..meshing.surface import Step
 from ..protocol.errors import JobError
-from ..protocol.messages import Event, ExtractMesh, Progress
+from ..protocol.messages import Event, ExtractMesh, MeshShape, Progress
 
 _TELL_EVERY_S = 0.25
 _HIGHEST_RESOLUTION = 2048
 
 
 def told_steps(
-    job: ExtractMesh, steps: Generator[Step, None, Mesh]
+    job: ExtractMesh | MeshShape, steps: Generator[Step, None, Mesh]
 ) -> Generator[Event, None, Mesh]:
     """Tells how far an extraction is, now and then."""
     stage, started, told = "", 0.0, 0.0
@@ -44,7 +44,7 @@ def told_steps(
             )
 
 
-def cropped(job: ExtractMesh, surface: Isosurface) -> Isosurface:
+def cropped(job: ExtractMesh | MeshShape, surface: Isosurface) -> Isosurface:
     """The part of a surface within the job's crop box, if it has one.
 
     Raises:
@@ -65,7 +65,7 @@ def cropped(job: ExtractMesh, surface: Isosurface) -> Isosurface:
         ) from error
 
 
-def check_options(job: ExtractMesh, output: Path) -> None:
+def check_options(job: ExtractMesh | MeshShape, output: Path) -> None:
     """Raises JobError where an option is impossible."""
     if output.suffix.lower() not in FORMATS:
         raise JobError(

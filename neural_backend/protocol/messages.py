@@ -9,6 +9,7 @@ and the add-on's tooltips: one place to edit.
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeAlias
 
+from .function_messages import FitImage, ImageFitted, MeshShape, TraceShape
 from .shape_messages import FitLatent, FitShape, LatentFitted, ShapesFitted
 
 VERSION = 1
@@ -114,11 +115,11 @@ class Evaluate:
 
 @dataclass(frozen=True, kw_only=True)
 class Inspect:
-    """Describe a capture or a run. Answered by `Inspected`."""
+    """Describe a capture, a run or a mesh. Answered by `Inspected`."""
 
     type: ClassVar[str] = "inspect"
     job_id: str = "job"
-    path: Annotated[str, "capture or run folder"]
+    path: Annotated[str, "capture or run folder, or mesh file"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,7 +277,17 @@ class JobCancelled:
 
 
 Job: TypeAlias = (
-    Train | RenderViews | ExtractMesh | Evaluate | Inspect | Convert | FitShape | FitLatent
+    Train
+    | RenderViews
+    | ExtractMesh
+    | Evaluate
+    | Inspect
+    | Convert
+    | FitShape
+    | FitLatent
+    | MeshShape
+    | TraceShape
+    | FitImage
 )
 Command: TypeAlias = Cancel | Shutdown
 Event: TypeAlias = (
@@ -291,6 +302,7 @@ Event: TypeAlias = (
     | Converted
     | ShapesFitted
     | LatentFitted
+    | ImageFitted
     | JobFailed
     | JobCancelled
 )
@@ -305,6 +317,9 @@ JOBS: tuple[type[Job], ...] = (
     Convert,
     FitShape,
     FitLatent,
+    MeshShape,
+    TraceShape,
+    FitImage,
 )
 COMMANDS: tuple[type[Command], ...] = (Cancel, Shutdown)
 EVENTS: tuple[type[Event], ...] = (
@@ -319,6 +334,7 @@ EVENTS: tuple[type[Event], ...] = (
     Converted,
     ShapesFitted,
     LatentFitted,
+    ImageFitted,
     JobFailed,
     JobCancelled,
 )
@@ -331,6 +347,7 @@ FINAL_EVENTS: tuple[type[Event], ...] = (
     Converted,
     ShapesFitted,
     LatentFitted,
+    ImageFitted,
     JobFailed,
     JobCancelled,
 )
