@@ -26,6 +26,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "scripts")]
 
+import benchmark_shapes  # noqa: E402
 import environment  # noqa: E402
 
 FIGURES = REPOSITORY / "docs" / "figures"
@@ -119,9 +120,9 @@ def _measure(arguments: argparse.Namespace) -> dict:
         result = nf.evaluate(trained.run, images=False, device=arguments.device)
         metrics = json.loads((Path(result.output) / "metrics.json").read_text())
     seconds = sorted(view["seconds"] for view in metrics["views"])
-    machine = _machine()
+    computer = machine()
     if arguments.device == "cuda":
-        machine = f"{torch.cuda.get_device_name()}, {machine}"
+        computer = f"{torch.cuda.get_device_name()}, {computer}"
     return {
         **asdict(row),
         "method": trained.method,
@@ -131,7 +132,7 @@ def _measure(arguments: argparse.Namespace) -> dict:
         "trained_s": round(trained.seconds, 1),
         "view_s": seconds[len(seconds) // 2],
         "peak_gb": round(_peak_bytes() / 1e9, 2),
-        "machine": machine,
+        "machine": computer,
         "date": date.today().isoformat(),
     }
 
@@ -143,7 +144,7 @@ def _peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _machine() -> str:
+def machine() -> str:
     name = platform.processor() or platform.machine()
     information = Path("/proc/cpuinfo")
     if information.is_file():
@@ -165,10 +166,10 @@ def _keep(measured: dict, device: str) -> None:
     figures = json.loads(path.read_text()) if path.is_file() else {}
     figures[measured["name"]] = measured
     write_json(path, {row.name: figures[row.name] for row in ROWS if row.name in figures})
-    write_text(PAGE, _page())
+    write_text(PAGE, page())
 
 
-def _page() -> str:
+def page() -> str:
     parts = [
         "# Benchmarks",
         "",
@@ -198,6 +199,8 @@ def _page() -> str:
     ablation = FIGURES / "nerf_ablation.json"
     if ablation.is_file():
         parts += _ablation(json.loads(ablation.read_text()))
+    if benchmark_shapes.FIGURES.is_file():
+        parts += benchmark_shapes.section(json.loads(benchmark_shapes.FIGURES.read_text()))
     return "\n".join(parts) + "\n"
 
 

@@ -73,6 +73,8 @@ def moved_elements(
     learned = method.state()
     try:
         method.network.set_elements([_placed(one, unit) for one in read_elements(file)])
+        # What was moved may have left the learned shape's box.
+        method.network.bounds.copy_(method.network.reach())
         yield
     except ValueError as error:
         raise JobError(

@@ -31,9 +31,7 @@ class Observation:
     clearance: Float[Tensor, " free"]
 
     @classmethod
-    def of_samples(
-        cls, shape: ShapeSamples, device: torch.device | str = "cpu"
-    ) -> "Observation":
+    def of_samples(cls, shape: ShapeSamples, device: torch.device | str = "cpu") -> "Observation":
         """All that was measured of a whole shape: on it, near it and anywhere."""
         points = torch.cat([shape.near, shape.uniform]).to(device)
         distances = torch.cat([shape.near_distances, shape.uniform_distances]).to(device)

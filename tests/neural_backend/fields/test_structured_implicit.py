@@ -100,6 +100,18 @@ def test_local_networks_start_without_detail_and_add_some():
     torch.testing.assert_close(made(points), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_beyond_its_reach_there_is_no_surface():
+    made = field()
+    low, high = made.reach()
+    points = torch.rand(4000, 3) * 3 * (high - low) + low - (high - low)
+    outside = ((points < low) | (points > high)).any(dim=-1)
+    assert (made(points[outside]) > LEVEL).all()
+    ball = StructuredImplicitField(BOUNDS, 1)
+    ball.set_elements([Element((0.5, 0.0, 0.0), (0.1, 0.2, 0.3), (1.0, 0.0, 0.0, 0.0), -1.0)])
+    expected = torch.tensor([[0.2, -0.6, -0.9], [0.8, 0.6, 0.9]])
+    torch.testing.assert_close(ball.reach(), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_the_surface_is_inside_below_the_papers_level():
     surface = field().isosurface()
     assert (surface.level, surface.inside_above) == (LEVEL, False)
