@@ -160,6 +160,7 @@ class WorkerReady:
     torch: str
     devices: tuple[str, ...]
     methods: tuple[str, ...]
+    shape_methods: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,7 +51,7 @@ def deep_sdf() -> DeepSDF:
 
 def test_a_hash_grid_learns_a_torus_and_its_slopes():
     config = NeuralSDFConfig(
-        steps=120, levels=4, log2_entries=12, finest=32, width=32, surface=512, near=384,
+        steps=300, first_levels=4.0, levels=4, log2_entries=12, finest=32, width=32, surface=512, near=384,
         uniform=128, slopes=128,
     )  # fmt: skip
     method = learn(NeuralSDF, config, [measured(torus(), count=8000)])
