@@ -26,6 +26,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "scripts")]
 
+import benchmark_exact_shapes  # noqa: E402
 import benchmark_shapes  # noqa: E402
 import environment  # noqa: E402
 
@@ -199,6 +200,9 @@ def page() -> str:
     ablation = FIGURES / "nerf_ablation.json"
     if ablation.is_file():
         parts += _ablation(json.loads(ablation.read_text()))
+    if benchmark_exact_shapes.FIGURES.is_file():
+        figures = json.loads(benchmark_exact_shapes.FIGURES.read_text())
+        parts += benchmark_exact_shapes.section(figures)
     if benchmark_shapes.FIGURES.is_file():
         parts += benchmark_shapes.section(json.loads(benchmark_shapes.FIGURES.read_text()))
     return "\n".join(parts) + "\n"

@@ -126,11 +126,44 @@ def automatic_methods() -> str:
     return "\n".join(lines) + "\n"
 
 
+def described_shapes() -> str:
+    """The shapes that a description may name, and what each can be told."""
+    from neural_backend.fields.shape_description import SHAPES
+
+    lines = ["| type | fields | what it is |", "|---|---|---|"]
+    for name, kind in SHAPES.items():
+        members = ", ".join(
+            f"`{one.name}`" + ("" if one.default is MISSING else f" {_as_json(one.default)}")
+            for one in fields(kind)
+        )
+        meaning = " ".join((inspect.getdoc(kind) or "").split("\n\n")[0].split())
+        lines.append(f"| `{name}` | {members} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def _as_json(value: Any) -> str:
+    return str(value).replace("(", "[").replace(",)", "]").replace(")", "]")
+
+
+def docstring_of(place: str) -> str:
+    """What one class says of itself."""
+    module, _, name = place.partition(":")
+    return f"**`{name}`** ({module})\n\n{as_markdown(getattr(import_module(module), name))}"
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "jobs": lambda: messages_of("JOBS"),
     "commands": lambda: messages_of("COMMANDS"),
     "events": lambda: messages_of("EVENTS"),
     "auto": automatic_methods,
+    "shapes": described_shapes,
+    "image_field": lambda: "\n".join(
+        docstring_of(f"neural_backend.{place}")
+        for place in (
+            "fields.image_field:ImageField",
+            "methods.image_fitting:ImageFittingConfig",
+        )
+    ),
     "nerf": lambda: method_section(
         "nerf",
         "neural_backend.methods.nerf:NeRFConfig",

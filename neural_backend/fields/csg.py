@@ -120,8 +120,8 @@ class Placed(Shape):
             raise ValueError(f"the matrix of a placed shape must be square, got {self.matrix}")
         turned = self._turn @ self._turn.T
         even = self._scale > 0 and torch.allclose(turned, torch.eye(size - 1).to(turned), atol=1e-4)
-        bottom = torch.tensor(self.matrix[-1])
-        if not even or not torch.allclose(bottom, torch.eye(size)[-1], atol=1e-6):
+        bottom = torch.tensor(self.matrix[-1], dtype=torch.float64)
+        if not even or not torch.allclose(bottom, torch.eye(size).to(bottom)[-1], atol=1e-6):
             raise ValueError(
                 "a shape can be moved, turned and scaled evenly, but not stretched or sheared; "
                 f"got the matrix {self.matrix}"

@@ -90,10 +90,11 @@ def _shape(values: Any, place: str, depth: int) -> Shape:
         raise JobError(f"{place} is nested more than {_DEEPEST} deep.", "Join its parts in fewer.")
     if not isinstance(values, dict):
         raise _wrong(place, 'a shape such as {"type": "sphere", "radius": 1}', values)
-    kind = SHAPES.get(values.get("type", ""))
+    name = values.get("type")
+    kind = SHAPES.get(name) if isinstance(name, str) else None
     if kind is None:
         raise JobError(
-            f"{place} has the unknown type {values.get('type')!r}.",
+            f"{place} has the unknown type {name!r}.",
             f"Choose one of {', '.join(SHAPES)}.",
         )
     hints = get_type_hints(kind)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Any shape by its path: a description, a mesh or a run of learned shapes."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,10 @@ from .shape_family import ShapeFamily
 from .trained_method import load_shapes
 
 _MOST_NESTED = 20
+
+_ASSUMED_SLOPE = 2.0
+"""How steep learned distances are taken to be at most where their method does not say: true ones
+have a slope of 1."""
 
 
 def open_shape(
@@ -94,8 +97,7 @@ def _of_run(run: RunFolder, name: str, device: torch.device) -> Shape:
             "Choose a run of neural_sdf or deep_sdf, or extract its mesh and take that.",
         )
     # Divided by their steepest slope values are distances that are never too long.
-    scale = 1.0 / surface.steepest if surface.steepest > 0 else 1.0
-    centered = replace(surface, level=surface.level)
+    scale = 1.0 / (surface.steepest or _ASSUMED_SLOPE)
     return FunctionShape(
-        lambda points: -scale * centered.signed(points.float()).to(points), surface.bounds
+        lambda points: -scale * surface.signed(points.float()).to(points), surface.bounds
     )

@@ -39,7 +39,7 @@ def run(job: TraceShape) -> Generator[Event, None, None]:
     device = choose_device(job.device)
     shape = open_shape(job.shape, device)
     surface = isosurface(shape, device)
-    views = load_cameras(job.cameras) if job.cameras else (_view_of_all(surface, job.width),)
+    views = load_cameras(job.cameras) if job.cameras else (view_of_all(surface, job.width),)
     output = Path(job.output).expanduser().absolute()
     own = [view.frame for view in views if view.frame is not None]
     unique = len(own) == len(views) and len(set(own)) == len(own)
@@ -61,6 +61,7 @@ def run(job: TraceShape) -> Generator[Event, None, None]:
         if job.depth:
             write_depth(output / f"depth_{number:04d}.exr", image.depth)
         if job.normals:
+            assert image.normals is not None
             write_exr_channels(output / f"normal_{number:04d}.exr", {"RGB": image.normals})
         files.append(output / f"view_{number:04d}.png")
         write_png(files[-1], image.straight_rgba())
@@ -94,7 +95,7 @@ def traced_image(shape: Shape, surface: Isosurface, view: View) -> RenderedImage
     )
 
 
-def _view_of_all(surface: Isosurface, width: int) -> View:
+def view_of_all(surface: Isosurface, width: int) -> View:
     """A square view from the front, the right and above, as wide as the box's sphere."""
     lower, upper = surface.bounds.double().cpu().numpy()
     towards_eye = np.array([0.55, -0.7, 0.45])

@@ -70,7 +70,7 @@ def fit_image(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        value = float(loss)
+        value = float(loss.detach())
         if not math.isfinite(value):
             raise FloatingPointError(f"the loss of step {step} is {value}")
         yield step + 1, value

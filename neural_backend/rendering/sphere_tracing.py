@@ -115,13 +115,13 @@ def trace_view(
 def shaded(
     traced: TracedRays, rays: Rays, color: tuple[float, float, float] = (0.8, 0.8, 0.8)
 ) -> RenderedRays:
-    """A matte solid in the light of a lamp over the viewer's left shoulder."""
+    """A matte solid in the light of a lamp that is above and behind the viewer."""
     normals = traced.normals
     facing = -(normals * rays.directions).sum(dim=-1, keepdim=True)
     # From within, the surface's other side is seen.
     normals = torch.where(facing < 0, -normals, normals)
-    left_and_up = torch.tensor([-0.4, 0.0, 0.8]).to(normals)
-    towards_light = torch.nn.functional.normalize(left_and_up - rays.directions, dim=-1)
+    aside_and_up = torch.tensor([-0.4, 0.0, 0.8]).to(normals)
+    towards_light = torch.nn.functional.normalize(aside_and_up - rays.directions, dim=-1)
     light = 0.25 + 0.75 * (normals * towards_light).sum(dim=-1, keepdim=True).clamp(min=0)
     rgb = torch.where(traced.hit[:, None], light * torch.tensor(color).to(light), 0.0)
     return RenderedRays(rgb.clamp(0, 1), traced.hit.to(rgb.dtype), traced.depth, normals)

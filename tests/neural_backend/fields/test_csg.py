@@ -85,7 +85,8 @@ def test_distances_are_never_too_long_and_exact_where_the_nearest_part_decides(
     assert float((found.abs() - nearest).max()) < 1e-6
     if smoothness == 0 and name == "union":
         outside = found > 0
-        torch.testing.assert_close(found[outside], nearest[outside], atol=0.01, rtol=0)
+        # Samples are up to 0.04 apart.
+        torch.testing.assert_close(found[outside], nearest[outside], atol=0.04, rtol=0)
 
 
 @pytest.mark.parametrize("smoothness", [0.01, 0.3, 2.0])
