@@ -121,7 +121,7 @@ def _measure(arguments: argparse.Namespace) -> dict:
         result = nf.evaluate(trained.run, images=False, device=arguments.device)
         metrics = json.loads((Path(result.output) / "metrics.json").read_text())
     seconds = sorted(view["seconds"] for view in metrics["views"])
-    computer = machine()
+    computer = _machine()
     if arguments.device == "cuda":
         computer = f"{torch.cuda.get_device_name()}, {computer}"
     return {
@@ -145,7 +145,7 @@ def _peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def machine() -> str:
+def _machine() -> str:
     name = platform.processor() or platform.machine()
     information = Path("/proc/cpuinfo")
     if information.is_file():
@@ -167,10 +167,10 @@ def _keep(measured: dict, device: str) -> None:
     figures = json.loads(path.read_text()) if path.is_file() else {}
     figures[measured["name"]] = measured
     write_json(path, {row.name: figures[row.name] for row in ROWS if row.name in figures})
-    write_text(PAGE, page())
+    write_text(PAGE, _page())
 
 
-def page() -> str:
+def _page() -> str:
     parts = [
         "# Benchmarks",
         "",
@@ -200,11 +200,9 @@ def page() -> str:
     ablation = FIGURES / "nerf_ablation.json"
     if ablation.is_file():
         parts += _ablation(json.loads(ablation.read_text()))
-    if benchmark_exact_shapes.FIGURES.is_file():
-        figures = json.loads(benchmark_exact_shapes.FIGURES.read_text())
-        parts += benchmark_exact_shapes.section(figures)
-    if benchmark_shapes.FIGURES.is_file():
-        parts += benchmark_shapes.section(json.loads(benchmark_shapes.FIGURES.read_text()))
+    for shapes in (benchmark_exact_shapes, benchmark_shapes):
+        if shapes.FIGURES.is_file():
+            parts += shapes.section(json.loads(shapes.FIGURES.read_text()))
     return "\n".join(parts) + "\n"
 
 

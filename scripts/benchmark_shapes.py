@@ -306,11 +306,11 @@ def _keep(row: Row, figures: dict[str, float]) -> None:
     FIGURES.parent.mkdir(parents=True, exist_ok=True)
     stored = json.loads(FIGURES.read_text()) if FIGURES.is_file() else {}
     stored[row.name] = {
-        "task": row.task, "figures": figures, "machine": benchmark.machine(),
+        "task": row.task, "figures": figures, "machine": benchmark._machine(),
         "date": date.today().isoformat(),
     }  # fmt: skip
     write_json(FIGURES, {one.name: stored[one.name] for one in ROWS if one.name in stored})
-    write_text(benchmark.PAGE, benchmark.page())
+    write_text(benchmark.PAGE, benchmark._page())
 
 
 if __name__ == "__main__":
