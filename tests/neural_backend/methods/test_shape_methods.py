@@ -51,8 +51,8 @@ def deep_sdf() -> DeepSDF:
 
 def test_a_hash_grid_learns_a_torus_and_its_slopes():
     config = NeuralSDFConfig(
-        steps=300, first_levels=4.0, levels=4, log2_entries=12, finest=32, width=32, surface=512, near=384,
-        uniform=128, slopes=128,
+        steps=300, first_levels=4.0, levels=4, log2_entries=12, finest=32, width=32, surface=512,
+        near=384, uniform=128, slopes=64,
     )  # fmt: skip
     method = learn(NeuralSDF, config, [measured(torus(), count=8000)])
     assert overlap(method.isosurface(), torus()) > 0.95
@@ -154,6 +154,8 @@ def test_unturned_gaussians_stay_so():
     config = StructuredImplicitConfig(steps=5, elements=3, rotated=False, uniform=64, near=64)
     method = learn(StructuredImplicit, config, [measured(torus())])
     assert {one.rotation for one in method.network.elements()} == {(1.0, 0.0, 0.0, 0.0)}
+    assert "network.quaternions" in method.state()
+    method.load_state(method.state())
 
 
 def test_farthest_points_are_found_one_after_another():
