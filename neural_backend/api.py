@@ -154,6 +154,7 @@ def extract_mesh(
     blend_to: str = "",
     blend: float = 0.0,
     axes: Iterable[float] = (),
+    elements: str | Path = "",
     device: str = "auto",
     on_event: OnEvent | None = None,
 ) -> MeshReady:
@@ -172,6 +173,7 @@ def extract_mesh(
         blend_to=blend_to,
         blend=blend,
         axes=tuple(axes),
+        elements=str(elements),
         device=device,
     )
     return _answer(start(job), on_event)

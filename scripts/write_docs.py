@@ -70,13 +70,19 @@ def default_of(member: "Field[Any]") -> str:
 
 def method_section(method: str, *parts: str) -> str:
     """What the docstrings of a method and of its parts say, and its presets."""
-    from neural_backend.methods.registry import METHODS
-
     lines = []
-    for place in (METHODS[method].replace(".", "neural_backend.methods.", 1), *parts):
+    for place in (place_of(method).replace(".", "neural_backend.methods.", 1), *parts):
         module, _, name = place.partition(":")
         lines += [f"**`{name}`** ({module})", "", as_markdown(getattr(import_module(module), name))]
     return "\n".join([*lines, presets_of(method)])
+
+
+def place_of(method: str) -> str:
+    """Where a method of either registry is, as `module:Class`."""
+    from neural_backend.methods.registry import METHODS
+    from neural_backend.methods.shape_registry import SHAPE_METHODS
+
+    return {**METHODS, **SHAPE_METHODS}[method]
 
 
 def as_markdown(documented: type) -> str:
@@ -92,10 +98,10 @@ def as_markdown(documented: type) -> str:
 
 def presets_of(method: str) -> str:
     """The fields of a method's configuration and their values in each preset."""
-    from neural_backend.methods.registry import method_config
+    from neural_backend.methods.registry import config_of_preset
 
     names = ("draft", "standard", "final")
-    presets = {name: method_config(method, name) for name in names}
+    presets = {name: config_of_preset(place_of(method), method, name) for name in names}
     lines = [
         "| setting | " + " | ".join(f"`{name}`" for name in names) + " |",
         "|---" * (len(names) + 1) + "|",
@@ -172,6 +178,28 @@ GENERATED: dict[str, Callable[[], str]] = {
         "instant_ngp",
         "neural_backend.methods.instant_ngp:InstantNGPConfig",
         "neural_backend.fields.instant_ngp:InstantNGPField",
+    ),
+    "neural_sdf": lambda: method_section(
+        "neural_sdf",
+        "neural_backend.methods.neural_sdf:NeuralSDFConfig",
+        "neural_backend.fields.neural_sdf:NeuralSDFField",
+    ),
+    "deep_sdf": lambda: method_section(
+        "deep_sdf",
+        "neural_backend.methods.deep_sdf:DeepSDFConfig",
+        "neural_backend.fields.deep_sdf:DeepSDFField",
+    ),
+    "occupancy_network": lambda: method_section(
+        "occupancy_network",
+        "neural_backend.methods.occupancy_network:OccupancyNetworkConfig",
+        "neural_backend.fields.occupancy_network:OccupancyNetworkField",
+        "neural_backend.networks.point_encoder:PointEncoder",
+        "neural_backend.networks.conditional_resnet:ConditionalBatchNorm",
+    ),
+    "structured_implicit": lambda: method_section(
+        "structured_implicit",
+        "neural_backend.methods.structured_implicit:StructuredImplicitConfig",
+        "neural_backend.fields.structured_implicit:StructuredImplicitField",
     ),
 }
 

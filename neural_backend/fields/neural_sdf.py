@@ -2,6 +2,7 @@
 """The signed distance of one shape, from a hash grid and a small network."""
 
 import math
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -51,9 +52,7 @@ class NeuralSDFField(nn.Module):
         self.sharpness = sharpness
         self.encoding = HashGrid(layout, generator)
         dims = [layout.num_features + 3, *[width] * depth]
-        hidden = [
-            linear(start, end, generator) for start, end in zip(dims[:-1], dims[1:], strict=True)
-        ]
+        hidden = [linear(start, end, generator) for start, end in pairwise(dims)]
         last = linear(width, 1, generator)
         nn.init.zeros_(last.weight)
         self.layers = nn.ModuleList([*hidden, last])

@@ -118,6 +118,16 @@ class StructuredImplicitField(nn.Module):
             influences = influences * (1 + self._detail(local))
         return influences.sum(dim=0).reshape(points.shape[:-1])
 
+    @torch.no_grad()
+    def reach(self) -> Float[Tensor, "2 3"]:
+        """The box around all ellipsoids of three radii, beyond which there is no surface."""
+        radii = self.log_radii.exp() + _LEAST_RADIUS
+        axes = rotation_matrices(self.quaternions) * radii[:, None]
+        extent = 3 * axes.square().sum(dim=-1).sqrt()
+        return torch.stack(
+            [(self.centers - extent).amin(dim=0), (self.centers + extent).amax(dim=0)]
+        )
+
     def isosurface(self, latent: Float[Tensor, " latent"] | None = None) -> Isosurface:
         return Isosurface(torch.no_grad()(self.forward), LEVEL, False, self.bounds)
 

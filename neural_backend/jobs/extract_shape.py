@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes the surface of a shape of a run, or of one between its shapes."""
 
+import contextlib
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from ..protocol.messages import Event, ExtractMesh, MeshReady, Progress
 from .devices import choose_device
 from .mesh_steps import check_options, cropped, told_steps
 from .run_folder import RunFolder
+from .shape_elements import moved_elements
 from .shape_family import ShapeFamily
 from .trained_method import load_shapes
 
@@ -28,8 +30,14 @@ def run(job: ExtractMesh) -> Generator[Event, None, None]:
     check_options(job, output)
     yield Progress(job_id=job.job_id, stage="loading the field", done=0, total=1, unit="")
     family = ShapeFamily(folder, load_shapes(folder, choose_device(job.device)))
-    surface = cropped(job, offset(asked_surface(job, family), job.level))
-    mesh = yield from told_steps(job, extract_mesh(surface, job.resolution, job.keep_components))
+    with contextlib.ExitStack() as moved:
+        if job.elements:
+            file = Path(job.elements).expanduser()
+            frame = family.shape(job.shape).frame
+            moved.enter_context(moved_elements(family.method, frame, file))
+        surface = cropped(job, offset(asked_surface(job, family), job.level))
+        steps = extract_mesh(surface, job.resolution, job.keep_components)
+        mesh = yield from told_steps(job, steps)
     if not len(mesh.faces):
         raise JobError(
             "The shape has no surface in its bounds.",

@@ -89,10 +89,7 @@ def _observed(job: FitLatent, family: ShapeFamily) -> tuple[Observation, ShapeFr
     path, device = Path(job.mesh).expanduser(), family.method.device
     if not job.partial:
         whole = sample_mesh(*load_shape(path), path.stem, _WHOLE_SAMPLES, job.seed)
-        parts = (whole.surface, whole.near, whole.near_distances)
-        surface, near, distances = (part.to(device) for part in parts)
-        none, empty = surface.new_zeros(0, 3), surface.new_zeros(0)
-        return Observation(surface, near, distances, none, empty), whole.frame
+        return Observation.of_samples(whole, device), whole.frame
     frame = family.mean_frame()
     surface = _to_unit(_surface_points(path, job.seed), frame).to(device)
     seen = Observation.of_surface(surface)

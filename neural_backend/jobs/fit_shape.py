@@ -19,12 +19,14 @@ from ..methods.shape_registry import (
     resolve_shape_method,
     shape_config,
 )
+from ..methods.structured_implicit import StructuredImplicit
 from ..protocol.errors import JobError
 from ..protocol.messages import Event, FitShape, Progress, ShapesFitted, Warned
 from ..training.checkpoint import Checkpoint, SavedProgress, save_checkpoint
 from ..training.trainer import TrainerConfig, TrainingReport, train
 from .devices import choose_device
 from .run_folder import RunFolder, RunRecord
+from .shape_elements import write_elements
 from .trained_method import LearnedShapes, forget_method, keep_method, restore_shapes
 from .training_run import mark_end, resumable, resumed_record
 
@@ -157,6 +159,9 @@ class _Fitting:
         report = yield from self._learn(checkpoint)
         self.folder.update_record(state="trained", steps=report.step, seconds=report.seconds)
         keep_method(self.folder, self.learned, self.device)
+        if isinstance(self.learned.method, StructuredImplicit):
+            file = self.folder.outputs / "elements.json"
+            write_elements(self.learned.method, self.shapes.frames[0], file)
         return ShapesFitted(
             job_id=self.job.job_id,
             run=str(self.folder.path),

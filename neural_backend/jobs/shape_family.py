@@ -144,8 +144,9 @@ def principal_axes(codes: Float[Tensor, "shapes latent"]) -> Float[Tensor, "axes
     """
     if len(codes) < 2:
         return codes[:0]
-    centered = codes - codes.mean(dim=0)
-    _, lengths, axes = torch.linalg.svd(centered.double(), full_matrices=False)
+    # In single precision what should be an axis of length 0 would have one of rounding errors.
+    centered = codes.double() - codes.double().mean(dim=0)
+    _, lengths, axes = torch.linalg.svd(centered, full_matrices=False)
     kept = lengths > 1e-9 * lengths[0].clamp(min=1e-30)
     # An axis may point either way: the way of its largest component is always the same.
     largest = axes.gather(1, axes.abs().argmax(dim=1, keepdim=True))

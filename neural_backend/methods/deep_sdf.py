@@ -15,6 +15,9 @@ from ..training.adam_state import Rate, ScheduledAdam
 from ..training.shape_losses import clamped_distance_error, code_prior
 from .shape_base import Observation, OptimizedShapes, TrainingProgress
 
+_POINTS_TO_COMPARE = 512
+"""By so many points the known code that a search starts from is chosen."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DeepSDFConfig:
@@ -49,21 +52,22 @@ class DeepSDFConfig:
 
 
 _SMALL = DeepSDFConfig(
-    steps=8000,
+    steps=12_000,
     latent_dim=256,
-    width=192,
+    width=128,
     depth=6,
     frequencies=4,
     shapes=16,
-    near=448,
-    uniform=64,
+    near=224,
+    uniform=32,
     learning_rate=2e-3,
     final_learning_rate=1e-4,
     code_rate=4e-3,
     final_code_rate=4e-4,
-    fit_steps=100,
-    fit_points=2048,
+    fit_steps=200,
+    fit_points=1024,
     fit_rate=2e-2,
+    fit_prior=1e-3,
 )
 
 PRESETS: dict[str, DeepSDFConfig] = {
@@ -87,6 +91,7 @@ class DeepSDF(OptimizedShapes):
     """Learns a network and a code for each shape at once; a code for a new shape is sought.
 
     Source: Park et al. 2019, "DeepSDF", sec. 4.
+    Differs: the search for a code starts from the known one that fits best, not from zero.
     """
 
     name: ClassVar[str] = "deep_sdf"
@@ -146,41 +151,43 @@ class DeepSDF(OptimizedShapes):
     def fit_latent(
         self, seen: Observation, generator: torch.Generator, steps: int = 0
     ) -> Float[Tensor, " latent"]:
-        """The likeliest code, with the network as it is (eq. 10), from the mean of the known ones.
+        """The likeliest code for the network as it is (eq. 10), from the known one that fits best.
 
         Free space must be outside and may be at most its clearance away from the surface.
         """
-        config, field = self.config, self.network.field
+        config = self.config
         steps = steps or config.fit_steps
-        code = self.codes().mean(dim=0).clone().requires_grad_(True)
-        adam = torch.optim.Adam([code], lr=config.fit_rate, fused=True)
-        parts = (
-            (seen.points, seen.distances),
-            (seen.surface, torch.zeros_like(seen.surface[:, 0])),
-            (seen.free, seen.clearance),
-        )
-        shares = [min(len(part), config.fit_points // 2) for part, _ in parts]
-        if not sum(shares[:2]):
+        if not len(seen.surface) + len(seen.points):
             raise ValueError("expected points on or about a surface, got none")
+        some = _drawn(seen, _POINTS_TO_COMPARE, generator)
+        with torch.no_grad():
+            start = self._misfit(some, self.codes()).mean(dim=1).argmin()
+        code = self.codes()[start].clone().requires_grad_(True)
+        adam = torch.optim.Adam([code], lr=config.fit_rate, fused=True)
         for step in range(steps):
-            adam.param_groups[0]["lr"] = config.fit_rate * (1 - step / steps) + 1e-4
-            drawn = []
-            for (points, values), share in zip(parts, shares, strict=True):
-                index = torch.randint(max(len(points), 1), (share,), generator=generator)
-                drawn.append((points[index], values[index]))
-            predicted = field(torch.cat([points for points, _ in drawn]), code)
-            inside, on_it, free = predicted.split(shares)
-            limit = config.limit
-            errors = [
-                clamped_distance_error(inside, drawn[0][1], limit),
-                clamped_distance_error(on_it, drawn[1][1], limit),
-                torch.relu(-free).clamp(max=limit)
-                + torch.relu(free.clamp(max=limit) - drawn[2][1].clamp(max=limit)),
-            ]
-            loss = torch.cat(errors).mean() + config.fit_prior * code_prior(code[None])
+            # Rates fall to a hundredth.
+            adam.param_groups[0]["lr"] = config.fit_rate * 0.01 ** (step / steps)
+            drawn = _drawn(seen, config.fit_points, generator)
+            misfit = self._misfit(drawn, code[None])
+            loss = misfit.mean() + config.fit_prior * code_prior(code[None])
             (code.grad,) = torch.autograd.grad(loss, code)
             adam.step()
         return code.detach()
+
+    def _misfit(
+        self, seen: Observation, codes: Float[Tensor, "shapes latent"]
+    ) -> Float[Tensor, "shapes points"]:
+        """How little each code explains each of the points."""
+        limit = self.config.limit
+        points = torch.cat([seen.points, seen.surface, seen.free])
+        predicted = self.network.field.each(points.expand(len(codes), -1, 3), codes)
+        about = len(seen.points) + len(seen.surface)
+        true = torch.cat([seen.distances, torch.zeros_like(seen.surface[:, 0])])
+        known = clamped_distance_error(predicted[:, :about], true, limit)
+        free = predicted[:, about:]
+        inside = torch.relu(-free).clamp(max=limit)
+        too_far = torch.relu(free.clamp(max=limit) - seen.clearance.clamp(max=limit))
+        return torch.cat([known, inside + too_far], dim=1)
 
     def isosurface(self, latent: Float[Tensor, " latent"] | None = None) -> Isosurface:
         return self.network.field.isosurface(latent)
@@ -192,3 +199,21 @@ class DeepSDF(OptimizedShapes):
     @property
     def numbers_per_shape(self) -> int:
         return self.config.latent_dim
+
+
+def _drawn(seen: Observation, count: int, generator: torch.Generator) -> Observation:
+    """`count` random points, or a few less: half about the surface, a half on it and in free space.
+
+    Kinds that there are none of leave their share to the others.
+    """
+    kinds = [len(seen.points), len(seen.surface), len(seen.free)]
+    shares = [share if size else 0 for share, size in zip((2, 1, 1), kinds, strict=True)]
+    picks = [
+        torch.randint(max(size, 1), (count * share // sum(shares),), generator=generator)
+        for size, share in zip(kinds, shares, strict=True)
+    ]
+    about, on_it, free = (pick.to(seen.surface.device) for pick in picks)
+    return Observation(
+        seen.surface[on_it], seen.points[about], seen.distances[about],
+        seen.free[free], seen.clearance[free],
+    )  # fmt: skip

@@ -24,13 +24,14 @@ class NeuralSDFConfig:
     Each step draws `surface`, `near` and `uniform` samples, in instant-ngp's proportions of 4, 3
     and 1, and `slopes` points whose slopes should be 1. Levels beyond the first `first_levels`
     come in evenly until `fine_at` of the training. `floor` is the distance, in unit frames, below
-    which errors count absolutely.
+    which errors count absolutely. `eikonal` and `curvature` weigh slopes that are not 1 and
+    Laplacians; the latter's weight shrinks with the cells over which they are taken.
     """
 
     steps: int = 1200
     levels: int = 7
     features_per_level: int = 4
-    log2_entries: int = 17
+    log2_entries: int = 15
     coarsest: int = 8
     finest: int = 256
     width: int = 64

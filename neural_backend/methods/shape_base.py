@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..datasets.shape_set import ShapeSet
+from ..datasets.shape_set import ShapeSamples, ShapeSet
 from ..meshing.isosurface import Isosurface
 from ..training.adam_state import ScheduledAdam, copy_into, training_tensors
 from ..training.trainer import TrainingProgress
@@ -29,6 +29,14 @@ class Observation:
     distances: Float[Tensor, " points"]
     free: Float[Tensor, "free 3"]
     clearance: Float[Tensor, " free"]
+
+    @classmethod
+    def of_samples(cls, shape: ShapeSamples, device: torch.device | str = "cpu") -> "Observation":
+        """All that was measured of a whole shape: on it, near it and anywhere."""
+        points = torch.cat([shape.near, shape.uniform]).to(device)
+        distances = torch.cat([shape.near_distances, shape.uniform_distances]).to(device)
+        none, empty = points[:0], distances[:0]
+        return cls(shape.surface.to(device), points, distances, none, empty)
 
     @classmethod
     def of_surface(cls, surface: Float[Tensor, "surface 3"]) -> "Observation":

@@ -92,6 +92,9 @@ class ExtractMesh:
     axes: Annotated[
         tuple[float, ...], "of a family: steps along its principal axes, in standard deviations"
     ] = ()
+    elements: Annotated[
+        str, "elements.json whose Gaussians were moved by hand; '' for those that were learned"
+    ] = ""
     device: Annotated[str, "auto, cpu or cuda"] = "auto"
 
 
@@ -157,6 +160,7 @@ class WorkerReady:
     torch: str
     devices: tuple[str, ...]
     methods: tuple[str, ...]
+    shape_methods: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,7 +55,8 @@ class ScheduledAdam:
 def training_tensors(network: nn.Module, optimizer: ScheduledAdam) -> dict[str, Tensor]:
     """What a resumed training needs: the network's own tensors and Adam's, not copied."""
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
-    for name, parameter in network.named_parameters():
+    learned = [item for item in network.named_parameters() if item[1].requires_grad]
+    for name, parameter in learned:
         for moment, value in optimizer.moments(parameter).items():
             tensors[f"adam.{name}.{moment}"] = value
     return tensors
