@@ -23,9 +23,15 @@ __all__ = [
     "evaluate",
     "extract_mesh",
     "extract_mesh_sequence",
+    "fit_image",
+    "fit_latent",
+    "fit_shape",
     "load_capture",
     "load_run",
+    "load_shape_run",
+    "mesh_shape",
     "render_views",
+    "trace_shape",
     "train",
 ]
 

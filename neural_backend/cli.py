@@ -11,7 +11,16 @@ import tyro
 
 from . import __version__
 from .progress_display import ProgressDisplay, sentence
-from .protocol.messages import FINAL_EVENTS, JOBS, Event, Job, JobFailed, Progress, Train
+from .protocol.messages import (
+    FINAL_EVENTS,
+    JOBS,
+    Event,
+    FitShape,
+    Job,
+    JobFailed,
+    Progress,
+    Train,
+)
 
 DONE, FAILED, MISUSED, CANCELLED = 0, 1, 2, 130
 """Exit statuses; the last is that of a shell's Ctrl-C."""
@@ -60,7 +69,7 @@ class Interruption:
 
     def note(self, event: Event) -> None:
         if isinstance(event, Progress):
-            self.learning = isinstance(self._job, Train) and event.stage == "training"
+            self.learning = isinstance(self._job, (Train, FitShape)) and event.stage == "training"
 
     def on_signal(self, signal_number: int, frame: FrameType | None) -> None:
         """The second Ctrl-C does not wait."""
@@ -91,8 +100,9 @@ def run(job: Job, interruption: Interruption) -> int:
 
 def _say_cancelled(job: Job) -> int:
     sys.stderr.write("neural-fields: stopped.\n")
-    if isinstance(job, Train):
-        command = f"neural-fields train {_quoted(job.capture)} {_quoted(job.run)} --resume"
+    if isinstance(job, (Train, FitShape)):
+        paths = (job.capture, job.run) if isinstance(job, Train) else (job.run, *job.meshes)
+        command = " ".join(["neural-fields", _command(type(job)), *map(_quoted, paths), "--resume"])
         sys.stderr.write(f"Go on where it stopped with: {command}\n")
     return CANCELLED
 

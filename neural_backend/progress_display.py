@@ -10,11 +10,14 @@ from .protocol.messages import (
     Converted,
     Evaluated,
     Event,
+    ImageFitted,
     Inspected,
+    LatentFitted,
     MeshReady,
     MeshSequenceReady,
     MotionBaked,
     Progress,
+    ShapesFitted,
     Trained,
     ViewsReady,
     Warned,
@@ -98,9 +101,19 @@ def sentence(event: Event) -> str:
     if isinstance(event, ViewsReady):
         video = f", video {event.video}" if event.video else ""
         return f"Rendered {len(event.files)} pictures into {event.output}{video}"
+    if isinstance(event, ShapesFitted):
+        known = event.shapes[0] if len(event.shapes) == 1 else f"{len(event.shapes)} shapes"
+        steps = f"{event.steps} steps, {event.seconds:.1f} s"
+        return f"Learned {known} by {event.method} ({steps}) into {event.run}"
+    if isinstance(event, LatentFitted):
+        error = f"{event.error:.3g} from its surface on average, {event.seconds:.1f} s"
+        return f"Found {event.name} ({error}); it is now a shape of {event.run}"
+    if isinstance(event, ImageFitted):
+        size = f"{event.width} × {event.height} pixels, PSNR {event.psnr:.2f} dB"
+        return f"Wrote {event.output} ({size}, learned in {event.seconds:.1f} s)"
     if isinstance(event, MeshReady):
         size = f"{event.num_vertices} vertices, {event.num_faces} faces"
-        return f"Wrote {event.output} ({size}, density level {event.level:.3g})"
+        return f"Wrote {event.output} ({size}, level {event.level:.3g})"
     if isinstance(event, MeshSequenceReady):
         size = f"up to {event.num_vertices} vertices, density level {event.level:.3g}"
         return f"Wrote {len(event.files)} meshes into {event.output} ({size})"

@@ -26,6 +26,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "scripts")]
 
+import benchmark_exact_shapes  # noqa: E402
+import benchmark_shapes  # noqa: E402
 import environment  # noqa: E402
 
 FIGURES = REPOSITORY / "docs" / "figures"
@@ -159,9 +161,9 @@ def _measure(arguments: argparse.Namespace) -> dict:
         result = nf.evaluate(trained.run, images=False, device=arguments.device)
         metrics = json.loads((Path(result.output) / "metrics.json").read_text())
     seconds = sorted(view["seconds"] for view in metrics["views"])
-    machine = _machine()
+    computer = _machine()
     if arguments.device == "cuda":
-        machine = f"{torch.cuda.get_device_name()}, {machine}"
+        computer = f"{torch.cuda.get_device_name()}, {computer}"
     return {
         **asdict(row),
         "method": trained.method,
@@ -171,7 +173,7 @@ def _measure(arguments: argparse.Namespace) -> dict:
         "trained_s": round(trained.seconds, 1),
         "view_s": seconds[len(seconds) // 2],
         "peak_gb": round(_peak_bytes() / 1e9, 2),
-        "machine": machine,
+        "machine": computer,
         "date": date.today().isoformat(),
     }
 
@@ -238,6 +240,9 @@ def _page() -> str:
     ablation = FIGURES / "nerf_ablation.json"
     if ablation.is_file():
         parts += _ablation(json.loads(ablation.read_text()))
+    for shapes in (benchmark_exact_shapes, benchmark_shapes):
+        if shapes.FIGURES.is_file():
+            parts += shapes.section(json.loads(shapes.FIGURES.read_text()))
     return "\n".join(parts) + "\n"
 
 

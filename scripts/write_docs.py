@@ -70,13 +70,19 @@ def default_of(member: "Field[Any]") -> str:
 
 def method_section(method: str, *parts: str) -> str:
     """What the docstrings of a method and of its parts say, and its presets."""
-    from neural_backend.methods.registry import METHODS
-
     lines = []
-    for place in (METHODS[method].replace(".", "neural_backend.methods.", 1), *parts):
+    for place in (place_of(method).replace(".", "neural_backend.methods.", 1), *parts):
         module, _, name = place.partition(":")
         lines += [f"**`{name}`** ({module})", "", as_markdown(getattr(import_module(module), name))]
     return "\n".join([*lines, presets_of(method)])
+
+
+def place_of(method: str) -> str:
+    """Where a method of either registry is, as `module:Class`."""
+    from neural_backend.methods.registry import METHODS
+    from neural_backend.methods.shape_registry import SHAPE_METHODS
+
+    return {**METHODS, **SHAPE_METHODS}[method]
 
 
 def as_markdown(documented: type) -> str:
@@ -92,10 +98,10 @@ def as_markdown(documented: type) -> str:
 
 def presets_of(method: str) -> str:
     """The fields of a method's configuration and their values in each preset."""
-    from neural_backend.methods.registry import method_config
+    from neural_backend.methods.registry import config_of_preset
 
     names = ("draft", "standard", "final")
-    presets = {name: method_config(method, name) for name in names}
+    presets = {name: config_of_preset(place_of(method), method, name) for name in names}
     lines = [
         "| setting | " + " | ".join(f"`{name}`" for name in names) + " |",
         "|---" * (len(names) + 1) + "|",
@@ -125,11 +131,44 @@ def automatic_methods() -> str:
     return "\n".join(lines) + "\n"
 
 
+def described_shapes() -> str:
+    """The shapes that a description may name, and what each can be told."""
+    from neural_backend.fields.shape_description import SHAPES
+
+    lines = ["| type | fields | what it is |", "|---|---|---|"]
+    for name, kind in SHAPES.items():
+        members = ", ".join(
+            f"`{one.name}`" + ("" if one.default is MISSING else f" {_as_json(one.default)}")
+            for one in fields(kind)
+        )
+        meaning = " ".join((inspect.getdoc(kind) or "").split("\n\n")[0].split())
+        lines.append(f"| `{name}` | {members} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def _as_json(value: Any) -> str:
+    return str(value).replace("(", "[").replace(",)", "]").replace(")", "]")
+
+
+def docstring_of(place: str) -> str:
+    """What one class says of itself."""
+    module, _, name = place.partition(":")
+    return f"**`{name}`** ({module})\n\n{as_markdown(getattr(import_module(module), name))}"
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "jobs": lambda: messages_of("JOBS"),
     "commands": lambda: messages_of("COMMANDS"),
     "events": lambda: messages_of("EVENTS"),
     "auto": automatic_methods,
+    "shapes": described_shapes,
+    "image_field": lambda: "\n".join(
+        docstring_of(f"neural_backend.{place}")
+        for place in (
+            "fields.image_field:ImageField",
+            "methods.image_fitting:ImageFittingConfig",
+        )
+    ),
     "nerf": lambda: method_section(
         "nerf",
         "neural_backend.methods.nerf_config:NeRFConfig",
@@ -161,6 +200,28 @@ GENERATED: dict[str, Callable[[], str]] = {
         "deformable_ngp",
         "neural_backend.methods.deformable_ngp:DeformableNGPConfig",
         "neural_backend.fields.deformable_ngp:DeformableNGPField",
+    ),
+    "neural_sdf": lambda: method_section(
+        "neural_sdf",
+        "neural_backend.methods.neural_sdf:NeuralSDFConfig",
+        "neural_backend.fields.neural_sdf:NeuralSDFField",
+    ),
+    "deep_sdf": lambda: method_section(
+        "deep_sdf",
+        "neural_backend.methods.deep_sdf:DeepSDFConfig",
+        "neural_backend.fields.deep_sdf:DeepSDFField",
+    ),
+    "occupancy_network": lambda: method_section(
+        "occupancy_network",
+        "neural_backend.methods.occupancy_network:OccupancyNetworkConfig",
+        "neural_backend.fields.occupancy_network:OccupancyNetworkField",
+        "neural_backend.networks.point_encoder:PointEncoder",
+        "neural_backend.networks.conditional_resnet:ConditionalBatchNorm",
+    ),
+    "structured_implicit": lambda: method_section(
+        "structured_implicit",
+        "neural_backend.methods.structured_implicit:StructuredImplicitConfig",
+        "neural_backend.fields.structured_implicit:StructuredImplicitField",
     ),
 }
 

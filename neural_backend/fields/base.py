@@ -6,6 +6,8 @@ from typing import Any, Protocol
 from jaxtyping import Float
 from torch import Tensor
 
+from ..meshing.isosurface import Isosurface
+
 
 class RadianceField(Protocol):
     """Density and color at points in space.
@@ -47,3 +49,23 @@ class Warp(Protocol):
         self, points: Float[Tensor, "*batch 3"], condition: Any
     ) -> Float[Tensor, "*batch 3"]:
         """Canonical positions; `condition` is a time or a code and broadcasts over samples."""
+
+
+class SurfaceField(Protocol):
+    """One scalar at points in space, whose level set is a surface; the shape may have a code.
+
+    `latent` is the code of the shape that is asked for, None for a field of a single shape.
+    """
+
+    bounds: Float[Tensor, "2 3"]
+    """Box outside of which there is no surface."""
+
+    def __call__(
+        self,
+        points: Float[Tensor, "*batch 3"],
+        latent: Float[Tensor, " latent"] | None = None,
+    ) -> Float[Tensor, "*batch"]:
+        """The scalar: a signed distance, negative inside, or an occupancy, larger inside."""
+
+    def isosurface(self, latent: Float[Tensor, " latent"] | None = None) -> Isosurface:
+        """The shape's surface, for the mesher and whatever else takes one; without gradients."""

@@ -40,3 +40,26 @@ def _directions(like: Tensor) -> tuple[Tensor, Tensor]:
     diagonals = torch.tensor(list(product((-1.0, 1.0), repeat=3))) / 3**0.5
     weights = torch.cat([torch.full((6,), 1 / 15), torch.full((8,), 3 / 40)])
     return torch.cat([axes, diagonals]).to(like), weights.to(like)
+
+
+def gradient(value_fn: ValueFn, points: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
+    """Gradient of a differentiable `value_fn` of points of any shape, by autograd."""
+    with torch.enable_grad():
+        points = points.detach().requires_grad_()
+        return torch.autograd.grad(value_fn(points).sum(), points)[0]
+
+
+def tetrahedron_gradient(
+    value_fn: ValueFn, points: Float[Tensor, "points 3"], radius: float
+) -> Float[Tensor, "points 3"]:
+    """Gradient of `value_fn` by differences between the corners of a tetrahedron around `points`.
+
+    Exact for linear fields with four values; corners lie at `radius`.
+
+    Source: Quilez, "Normals for an SDF" (iquilezles.org/articles/normalsSDF).
+    """
+    corners = torch.tensor([[1, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]]) / 3**0.5
+    corners = corners.to(points)
+    around = (points.T[:, None] + radius * corners.T[..., None]).flatten(1)
+    values = value_fn(around.T).reshape(4, -1)
+    return 3 / (4 * radius) * (values.T @ corners)

@@ -24,12 +24,12 @@ from ..protocol.errors import JobError
 from ..protocol.messages import BakeMotion, Event, ExtractMesh, MotionBaked, Progress
 from .devices import choose_device
 from .field_surface import (
-    check_options,
     extract_at,
     find_surface,
     guiding_views,
     mesh_bounds,
 )
+from .mesh_steps import check_options
 from .moments import frame_times
 from .run_folder import RunFolder, write_json
 from .trained_method import load_method

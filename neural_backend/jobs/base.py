@@ -22,10 +22,15 @@ from ..protocol.messages import (
     Event,
     ExtractMesh,
     ExtractMeshSequence,
+    FitImage,
+    FitLatent,
+    FitShape,
     Inspect,
     Job,
     JobFailed,
+    MeshShape,
     RenderViews,
+    TraceShape,
     Train,
 )
 
@@ -40,6 +45,11 @@ JOB_MODULES: dict[type, str] = {
     Evaluate: "evaluate",
     Inspect: "inspect",
     Convert: "convert",
+    FitShape: "fit_shape",
+    FitLatent: "fit_latent",
+    MeshShape: "mesh_shape",
+    TraceShape: "trace_shape",
+    FitImage: "fit_image",
 }
 
 

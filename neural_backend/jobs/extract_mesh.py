@@ -4,21 +4,16 @@
 from collections.abc import Generator
 from pathlib import Path
 
-from ..meshing.mesh import FORMATS, write_mesh
+from ..meshing.mesh import write_mesh
 from ..methods.moment import Moment
 from ..protocol.errors import JobError
 from ..protocol.messages import Event, ExtractMesh, MeshReady, Progress
+from . import extract_shape
 from .devices import choose_device
-from .field_surface import (
-    SURFACES,
-    check_options,
-    extract_at,
-    find_surface,
-    guiding_views,
-    mesh_bounds,
-)
+from .field_surface import SURFACES, extract_at, find_surface, guiding_views, mesh_bounds
+from .mesh_steps import check_options, check_output
 from .run_folder import RunFolder
-from .trained_method import load_method
+from .trained_method import learned_shapes, load_method
 
 
 def run(job: ExtractMesh) -> Generator[Event, None, None]:
@@ -28,9 +23,13 @@ def run(job: ExtractMesh) -> Generator[Event, None, None]:
         JobError: where the field has no surface, or an option is impossible.
     """
     run_folder = RunFolder.open(job.run)
+    if learned_shapes(run_folder):
+        yield from extract_shape.run(job)
+        return
     output = Path(job.output).expanduser() if job.output else run_folder.outputs / "mesh.ply"
-    _check_own_options(job, output)
+    check_output(output)
     check_options(job)
+    _check_moment_and_surface(job)
     yield Progress(job_id=job.job_id, stage="loading the field", done=0, total=1, unit="")
     method = load_method(run_folder, choose_device(job.device))
     moment = Moment(method, job.time)
@@ -55,11 +54,7 @@ def run(job: ExtractMesh) -> Generator[Event, None, None]:
     )
 
 
-def _check_own_options(job: ExtractMesh, output: Path) -> None:
-    if output.suffix.lower() not in FORMATS:
-        raise JobError(
-            f"A mesh cannot be written to {output.name}.", f"Choose a name in {', '.join(FORMATS)}."
-        )
+def _check_moment_and_surface(job: ExtractMesh) -> None:
     if not 0 <= job.time <= 1:
         raise JobError(
             f"A mesh cannot be made at a time of {job.time:g}.",

@@ -22,13 +22,13 @@ from ..training.checkpoint import last_checkpoint
 from .devices import choose_device
 from .field_surface import (
     LEVEL_RAYS,
-    check_options,
     empty_field,
     extract_at,
     guiding_views,
     level_of,
     mesh_bounds,
 )
+from .mesh_steps import check_options
 from .moments import frame_times
 from .run_folder import RunFolder, write_json
 from .trained_method import load_method

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What every job that makes meshes of a trained field begins with: its box, cameras and surface."""
 
-import time
 from collections.abc import Generator
-from typing import TypeAlias, TypeVar
 
 import torch
 
@@ -11,57 +9,27 @@ from ..datasets.capture import View
 from ..meshing.isosurface import Isosurface
 from ..meshing.level import choose_level, random_rays_into
 from ..meshing.mesh import Mesh
-from ..meshing.surface import Step, extract_mesh
+from ..meshing.surface import extract_mesh
 from ..methods.base import Method
 from ..methods.moment import Moment
 from ..protocol.errors import JobError
 from ..protocol.messages import Event, ExtractMesh, ExtractMeshSequence, Job, Progress, Warned
 from .depth_surface import depth_surface, seconds_to_render
+from .mesh_steps import MeshJob, cropped, told_steps
 from .run_capture import load_run_capture, random_camera_rays
 from .run_folder import RunFolder
-
-MeshJob: TypeAlias = ExtractMesh | ExtractMeshSequence
-Result = TypeVar("Result")
 
 LEVEL_RAYS = 1536
 SURFACES = ("auto", "depth", "density")
 _FEWEST_VIEWS = 24
 """What fewer views do not see is too much: between their depths anything could be."""
 _LONGEST_WAIT_S = 300.0
-_TELL_EVERY_S = 0.25
-_HIGHEST_RESOLUTION = 2048
-
-
-def check_options(job: MeshJob) -> None:
-    """Raises JobError where a mesh cannot be made as the job says."""
-    if not 2 <= job.resolution <= _HIGHEST_RESOLUTION:
-        raise JobError(
-            f"A mesh cannot have a resolution of {job.resolution}.",
-            f"Choose a number from 2 to {_HIGHEST_RESOLUTION}.",
-        )
-    for corner in (job.crop_min, job.crop_max):
-        if len(corner) not in (0, 3):
-            raise JobError(
-                f"A corner of the crop box has three numbers, not {len(corner)}.",
-                "Give x, y and z, or leave it out.",
-            )
 
 
 def mesh_bounds(job: MeshJob, method: Method) -> torch.Tensor:
     """The (2, 3) box to look for a surface in."""
     bounds = method.bounds.detach().to(method.device)
-    if not job.crop_min and not job.crop_max:
-        return bounds
-    lower = torch.tensor(job.crop_min or bounds[0].tolist(), device=bounds.device)
-    upper = torch.tensor(job.crop_max or bounds[1].tolist(), device=bounds.device)
-    try:
-        return Isosurface(method.density, 0.0, True, bounds).cropped(lower, upper).bounds
-    except ValueError as error:
-        raise JobError(
-            f"The crop box {job.crop_min} to {job.crop_max} holds nothing of the field, "
-            f"which spans {bounds[0].tolist()} to {bounds[1].tolist()}.",
-            "Move the crop box over the field.",
-        ) from error
+    return cropped(job, Isosurface(method.density, 0.0, True, bounds)).bounds
 
 
 def guiding_views(job: Job, run_folder: RunFolder) -> Generator[Event, None, tuple[View, ...]]:
@@ -99,7 +67,7 @@ def find_surface(
             )
             yield Warned(job_id=job.job_id, message=message)
     if by_depth:
-        return (yield from told(job, depth_surface(moment, views, bounds, job.resolution)))
+        return (yield from told_steps(job, depth_surface(moment, views, bounds, job.resolution)))
     level: float | None = job.level
     if job.level <= 0:
         yield Progress(job_id=job.job_id, stage="choosing the level", done=0, total=1, unit="")
@@ -130,7 +98,10 @@ def empty_field() -> JobError:
 
 
 def extract_at(
-    job: MeshJob, surface: Isosurface, moment: Moment, views: tuple[View, ...]
+    job: ExtractMesh | ExtractMeshSequence,
+    surface: Isosurface,
+    moment: Moment,
+    views: tuple[View, ...],
 ) -> Generator[Progress, None, Mesh]:
     """The mesh of a field's surface at a moment; empty where there is none."""
     steps = extract_mesh(
@@ -142,29 +113,4 @@ def extract_at(
         job.keep_unseen,
         moment.density,
     )
-    return (yield from told(job, steps))
-
-
-def told(job: MeshJob, steps: Generator[Step, None, Result]) -> Generator[Progress, None, Result]:
-    """Tells of steps as the job's progress; returns what they return."""
-    stage, started, last = "", 0.0, 0.0
-    while True:
-        try:
-            name, done, total = next(steps)
-        except StopIteration as finished:
-            return finished.value
-        now = time.monotonic()
-        if name != stage:
-            stage, started, last = name, now, 0.0
-        if now - last >= _TELL_EVERY_S:
-            last, seconds = now, now - started
-            eta = seconds * (total - done) / done if done else -1.0
-            yield Progress(
-                job_id=job.job_id,
-                stage=name,
-                done=done,
-                total=total,
-                seconds=seconds,
-                eta_s=eta,
-                unit="vertices" if name == "colors" else "steps",
-            )
+    return (yield from told_steps(job, steps))

@@ -18,8 +18,9 @@ RunState = Literal["queued", "training", "trained", "failed", "cancelled"]
 class RunRecord:
     """What `run.json` says.
 
-    `capture` is relative to the run folder where both are on one drive; `views_digest` tells one
-    set of training views from another.
+    A run has a `capture` or `meshes`; their paths are relative to the run folder where both are on
+    one drive. `views_digest` tells one set of training views, or of meshes, from another. `samples`
+    is how many points about each mesh were measured.
     """
 
     state: RunState = "queued"
@@ -27,6 +28,8 @@ class RunRecord:
     preset: str = ""
     config: dict[str, Any] = field(default_factory=dict)
     capture: str = ""
+    meshes: tuple[str, ...] = ()
+    samples: int = 0
     backend_version: str = ""
     device: str = ""
     seed: int = 0
@@ -115,6 +118,10 @@ class RunFolder:
         return self.path / "outputs"
 
     @property
+    def latents_file(self) -> Path:
+        return self.path / "latents.json"
+
+    @property
     def log_file(self) -> Path:
         return self.path / "log.txt"
 
@@ -141,6 +148,11 @@ class RunFolder:
     def capture_path(self) -> Path:
         """Where the capture lay when the run was trained."""
         return Path(os.path.normpath(self.path / self.read_record().capture))
+
+    def mesh_paths(self) -> list[Path]:
+        """Where the meshes lay that the run learned."""
+        meshes = self.read_record().meshes
+        return [Path(os.path.normpath(self.path / mesh)) for mesh in meshes]
 
     def relative(self, path: Path) -> str:
         """`path` as seen from the run folder, or absolute where there is no way (another drive)."""

@@ -22,8 +22,6 @@ from ..protocol.messages import Event, Progress, Train, Trained, Warned
 from ..training.checkpoint import (
     Checkpoint,
     SavedProgress,
-    last_checkpoint,
-    load_checkpoint,
     save_checkpoint,
 )
 from ..training.trainer import TrainerConfig, TrainingReport, train
@@ -32,6 +30,7 @@ from .held_out import HeldOut, some_held_out_views, write_preview
 from .pictures import load_pictures
 from .run_folder import RunFolder, RunRecord
 from .trained_method import forget_method, keep_method, restore_method
+from .training_run import mark_end, resumable, resumed_record
 
 
 def run(job: Train, capture: Capture | None = None) -> Generator[Event, None, None]:
@@ -42,10 +41,10 @@ def run(job: Train, capture: Capture | None = None) -> Generator[Event, None, No
     """
     device = choose_device(job.device)
     forget_method()
-    folder, checkpoint = _resumable(job)
+    folder, checkpoint = resumable(job)
     if job.resume and checkpoint is None:
         yield Warned(job_id=job.job_id, message=f"Nothing to resume in {job.run}: starting anew.")
-    record = _resumed_record(job, folder) if checkpoint else RunRecord()
+    record = resumed_record(job, folder) if checkpoint else RunRecord()
     if capture is None:
         hold_out = record.hold_out if checkpoint else job.hold_out
         yield Progress(job_id=job.job_id, stage="reading the capture", done=0, total=1, unit="")
@@ -67,19 +66,12 @@ def run(job: Train, capture: Capture | None = None) -> Generator[Event, None, No
         folder.write_record(record)
         trained = yield from _Training(job, folder, record, capture, device).events(checkpoint)
     except (GeneratorExit, KeyboardInterrupt):
-        _end(folder, state="cancelled")
+        mark_end(folder, state="cancelled")
         raise
     except Exception as error:
-        _end(folder, state="failed", message=str(error))
+        mark_end(folder, state="failed", message=str(error))
         raise
     yield trained
-
-
-def _resumable(job: Train) -> tuple[RunFolder, Checkpoint | None]:
-    folder = RunFolder(Path(job.run).expanduser().absolute())
-    if job.resume and folder.record_file.exists() and last_checkpoint(folder.checkpoints):
-        return folder, load_checkpoint(folder.checkpoints)
-    return folder, None
 
 
 def _fresh_record(job: Train, device: torch.device, capture: Capture) -> RunRecord:
@@ -99,33 +91,9 @@ def _fresh_record(job: Train, device: torch.device, capture: Capture) -> RunReco
     )
 
 
-def _resumed_record(job: Train, folder: RunFolder) -> RunRecord:
-    """What was asked at first: of a resumed training only the budget may be changed."""
-    record = folder.read_record()
-    if job.method not in ("auto", record.method):
-        raise JobError(
-            f"{folder.path} was trained with {record.method}, not with {job.method}.",
-            "Resume it with the method auto, or train into a new folder.",
-        )
-    if job.settings:
-        raise JobError(
-            "The settings of a training that is resumed cannot be changed.",
-            "Leave them out, or train into a new folder.",
-        )
-    if job.steps or job.seconds:
-        return replace(record, budget_steps=job.steps, budget_seconds=job.seconds)
-    return record
-
-
 def _digest(views: tuple[View, ...]) -> str:
     names = "\n".join(view.name for view in views)
     return hashlib.sha256(names.encode()).hexdigest()[:16]
-
-
-def _end(folder: RunFolder, state: str, message: str = "") -> None:
-    # The disk may be the very thing that failed.
-    with contextlib.suppress(OSError, JobError):
-        folder.update_record(state=state, message=message)
 
 
 class _Training:

@@ -2,23 +2,34 @@
 """The method of a run, with what it has learned."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from ..methods.base import Method
 from ..methods.configuration import config_from_dict
 from ..methods.registry import MethodRecipe, build_method
+from ..methods.shape_base import ShapeMethod
+from ..methods.shape_registry import SHAPE_METHODS, ShapeRecipe, build_shape_method
 from ..protocol.errors import JobError
 from ..training.checkpoint import Checkpoint, last_checkpoint, load_checkpoint
 from .run_folder import RunFolder
 
 
+@dataclass(frozen=True)
+class LearnedShapes:
+    """A method that learned shapes, and what it was built from."""
+
+    method: ShapeMethod
+    recipe: ShapeRecipe
+
+
 @dataclass
 class _Resident:
-    """The method used last: the next job of a worker most often asks for the same one."""
+    """What was used last: the next job of a worker most often asks for the same."""
 
     key: tuple[str, str, str] | None = None
-    method: Method | None = None
+    learned: Any = None
 
 
 _resident = _Resident()
@@ -28,39 +39,79 @@ def load_method(run: RunFolder, device: torch.device) -> Method:
     """The run's method as its last checkpoint holds it; the one used last is not read again.
 
     Raises:
-        JobError: where there is no checkpoint, or it does not fit this version.
+        JobError: where there is no checkpoint, it does not fit this version, or it is of shapes.
     """
+    if learned_shapes(run):
+        raise JobError(
+            f"{run.path} learned shapes from meshes: there are no colours to show.",
+            "Extract a mesh, or choose the run of a capture.",
+        )
     key = _key(run, device)
-    if key == _resident.key and _resident.method is not None:
-        return _resident.method
-    forget_method()
-    method = restore_method(load_checkpoint(run.checkpoints), device)
-    _resident.key, _resident.method = key, method
-    return method
+    if key != _resident.key:
+        forget_method()
+        method = restore_method(load_checkpoint(run.checkpoints), device)
+        keep_method(run, method, device)
+    return _resident.learned
 
 
-def keep_method(run: RunFolder, method: Method, device: torch.device) -> None:
-    """Makes a method that was just saved the one that `load_method` returns for `run`."""
-    _resident.key, _resident.method = _key(run, device), method
+def load_shapes(run: RunFolder, device: torch.device) -> LearnedShapes:
+    """The same for a run that learned shapes.
+
+    Raises:
+        JobError: where there is no checkpoint, it does not fit this version, or it is of a capture.
+    """
+    if not learned_shapes(run):
+        raise JobError(
+            f"{run.path} learned no shapes.", "Choose a run folder that was fitted to meshes."
+        )
+    key = _key(run, device)
+    if key != _resident.key:
+        forget_method()
+        keep_method(run, restore_shapes(load_checkpoint(run.checkpoints), device), device)
+    return _resident.learned
+
+
+def learned_shapes(run: RunFolder) -> bool:
+    """Whether a run learned shapes rather than a capture."""
+    return run.read_record().method in SHAPE_METHODS
+
+
+def keep_method(run: RunFolder, method: Method | LearnedShapes, device: torch.device) -> None:
+    """Makes what was just saved the one that is returned for `run`."""
+    _resident.key, _resident.learned = _key(run, device), method
 
 
 def forget_method() -> None:
     """Frees the memory of the method used last."""
-    _resident.key = _resident.method = None
+    _resident.key = _resident.learned = None
 
 
 def restore_method(checkpoint: Checkpoint, device: torch.device) -> Method:
     """A method with the state of a checkpoint. Raises JobError where they do not fit."""
     recipe = config_from_dict(MethodRecipe, checkpoint.config)
     method = build_method(recipe, device)
+    _load_state(method, recipe.method, checkpoint, device)
+    return method
+
+
+def restore_shapes(checkpoint: Checkpoint, device: torch.device) -> LearnedShapes:
+    """Learned shapes with the state of a checkpoint. Raises JobError where they do not fit."""
+    recipe = config_from_dict(ShapeRecipe, checkpoint.config)
+    method = build_shape_method(recipe, device)
+    _load_state(method, recipe.method, checkpoint, device)
+    return LearnedShapes(method, recipe)
+
+
+def _load_state(
+    method: Method | ShapeMethod, name: str, checkpoint: Checkpoint, device: torch.device
+) -> None:
     try:
-        method.load_state({name: tensor.to(device) for name, tensor in checkpoint.state.items()})
+        method.load_state({key: tensor.to(device) for key, tensor in checkpoint.state.items()})
     except ValueError as error:
         raise JobError(
-            f"The checkpoint {checkpoint.name} does not fit {recipe.method}: {error}.",
+            f"The checkpoint {checkpoint.name} does not fit {name}: {error}.",
             "It was written by another version; train again.",
         ) from error
-    return method
 
 
 def _key(run: RunFolder, device: torch.device) -> tuple[str, str, str]:

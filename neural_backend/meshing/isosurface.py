@@ -19,13 +19,16 @@ class Isosurface:
     """The surface where `value_fn` equals `level`, within `bounds`.
 
     Density and occupancy are larger inside (`inside_above`), signed distances smaller. `bounds` is
-    a box in scene units, on the device that `value_fn` wants its points on.
+    a box in scene units, on the device that `value_fn` wants its points on. `steepest` bounds how
+    fast values change per scene unit, which lets the mesher skip what is too far from the level;
+    0 where no such bound is known.
     """
 
     value_fn: ValueFn
     level: float
     inside_above: bool
     bounds: Float[Tensor, "2 3"]
+    steepest: float = 0.0
 
     def signed(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
         """Difference from the level, positive inside; what is not a number is outside."""
@@ -36,6 +39,26 @@ class Isosurface:
         ]
         signed = torch.cat(parts) if parts else points.new_zeros(0)
         return torch.nan_to_num(signed, nan=-1e30, posinf=1e30, neginf=-1e30)
+
+    def placed(self, center: Float[Tensor, "3"], scale: float, distances: bool) -> "Isosurface":
+        """The surface of a unit frame in the scene: x there is at `center + scale · x` here.
+
+        Where the values are `distances` they and the level grow with it.
+
+        Raises:
+            ValueError: if `scale` is not positive.
+        """
+        if not scale > 0:
+            raise ValueError(f"expected a positive scale, got {scale}")
+        center = center.to(self.bounds)
+        unit, size = self.value_fn, scale if distances else 1.0
+        return Isosurface(
+            lambda points: size * unit((points - center) / scale),
+            self.level * size,
+            self.inside_above,
+            self.bounds * scale + center,
+            self.steepest * size / scale,
+        )
 
     def cropped(self, lower: Float[Tensor, "3"], upper: Float[Tensor, "3"]) -> "Isosurface":
         """The part within a box.

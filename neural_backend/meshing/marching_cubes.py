@@ -11,11 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from .distance_grid import evaluate_by_distance
 from .grid import BLOCK, BlockGrid, Lattice, evaluate_near_surface
 from .isosurface import Isosurface
 
 BISECTIONS = 5
 """Halvings of the interval in which a vertex is sought; a last linear step follows."""
+
+GENTLE_BISECTIONS = 2
+"""The same for a field that cannot change fast, which is nearly linear across a cell."""
 
 
 def marching_cubes(
@@ -26,7 +30,10 @@ def marching_cubes(
     The mesh is closed, at the faces of the box too. Yields (done, known of) as it goes.
     """
     lattice = Lattice.over(surface.bounds, resolution)
-    grid = yield from evaluate_near_surface(surface, lattice, seed)
+    if surface.steepest > 0:
+        grid = yield from evaluate_by_distance(surface, lattice)
+    else:
+        grid = yield from evaluate_near_surface(surface, lattice, seed)
     edges, faces = polygonize(grid)
     indices = place_on_edges(surface, lattice, edges)
     return lattice.world(indices).astype(np.float32), faces
@@ -67,7 +74,7 @@ def place_on_edges(
     placed = np.clip(middles, 0, lattice.cells)
     low, high = low[within], high[within]
     low_value, high_value = _values(surface, lattice, low), _values(surface, lattice, high)
-    for _ in range(BISECTIONS):
+    for _ in range(GENTLE_BISECTIONS if surface.steepest > 0 else BISECTIONS):
         middle = (low + high) / 2
         value = _values(surface, lattice, middle)
         same_side = (value >= 0) == (low_value >= 0)

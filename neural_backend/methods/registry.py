@@ -68,7 +68,12 @@ def method_config(method: str, preset: str, settings: tuple[str, ...] = ()) -> A
     Raises:
         JobError: where there is no such preset or setting.
     """
-    presets = _module(method).PRESETS
+    return config_of_preset(METHODS[method], method, preset, settings)
+
+
+def config_of_preset(place: str, method: str, preset: str, settings: tuple[str, ...] = ()) -> Any:
+    """As `method_config`, for the method at `place`, `module:Class`, of any registry."""
+    presets = module_of(place).PRESETS
     if preset not in presets:
         raise JobError(
             f"{method} has no preset {preset!r}.", f"Its presets are {', '.join(presets)}."
@@ -80,12 +85,10 @@ def build_method(recipe: MethodRecipe, device: torch.device) -> Method:
     """An untrained method. Raises JobError where the recipe is of another version's method."""
     if recipe.method not in METHODS:
         raise JobError(f"There is no method {recipe.method!r}.", "Update Neural Fields.")
-    module, class_name = _module(recipe.method), METHODS[recipe.method].partition(":")[2]
-    config = config_from_dict(type(module.PRESETS["standard"]), recipe.config)
-    method_class = getattr(module, class_name)
-    dynamic = {"times": recipe.times} if getattr(method_class, "is_dynamic", False) else {}
-    return method_class(
-        config,
+    place = METHODS[recipe.method]
+    dynamic = {"times": recipe.times} if getattr(class_of(place), "is_dynamic", False) else {}
+    return class_of(place)(
+        stored_config(place, recipe.config),
         bounds=torch.tensor(recipe.bounds, dtype=torch.float32),
         unbounded=recipe.unbounded,
         num_views=recipe.num_views,
@@ -94,5 +97,14 @@ def build_method(recipe: MethodRecipe, device: torch.device) -> Method:
     )
 
 
-def _module(method: str) -> Any:
-    return import_module(METHODS[method].partition(":")[0], package=__package__)
+def stored_config(place: str, values: dict[str, Any]) -> Any:
+    """The configuration in a recipe of the method at `place`, `module:Class`."""
+    return config_from_dict(type(module_of(place).PRESETS["standard"]), values)
+
+
+def module_of(place: str) -> Any:
+    return import_module(place.partition(":")[0], package=__package__)
+
+
+def class_of(place: str) -> Any:
+    return getattr(module_of(place), place.partition(":")[2])

@@ -9,7 +9,9 @@ and the add-on's tooltips: one place to edit.
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeAlias
 
+from .function_messages import FitImage, ImageFitted, MeshShape, TraceShape
 from .motion_messages import BakeMotion, ExtractMeshSequence, MeshSequenceReady, MotionBaked
+from .shape_messages import FitLatent, FitShape, LatentFitted, ShapesFitted
 
 VERSION = 1
 """Changed whenever a message changes in a way that an older reader would misunderstand."""
@@ -80,7 +82,9 @@ class ExtractMesh:
         "depth: where the training's cameras see rays end, smooth; density: where density "
         "reaches a level; auto: depth, unless a level is given or there are few cameras",
     ] = "auto"
-    level: Annotated[float, "density of the surface, per scene unit; 0 chooses it"] = 0.0
+    level: Annotated[
+        float, "density of the surface, per scene unit, 0 chooses it; of shapes: how far outwards"
+    ] = 0.0
     crop_min: Annotated[tuple[float, ...], "lower corner of a crop box, three numbers or none"] = ()
     crop_max: Annotated[tuple[float, ...], "upper corner of a crop box, three numbers or none"] = ()
     keep_components: Annotated[
@@ -91,6 +95,15 @@ class ExtractMesh:
     ] = False
     colors: Annotated[bool, "colour the vertices"] = True
     time: Annotated[float, "moment of a moving field: from 0, the capture's first, to 1"] = 0.0
+    shape: Annotated[str, "of a family: name or number of the shape; '' for the first"] = ""
+    blend_to: Annotated[str, "of a family: name or number of a second shape"] = ""
+    blend: Annotated[float, "how far from `shape` to `blend_to`: 0 to 1, or beyond"] = 0.0
+    axes: Annotated[
+        tuple[float, ...], "of a family: steps along its principal axes, in standard deviations"
+    ] = ()
+    elements: Annotated[
+        str, "elements.json whose Gaussians were moved by hand; '' for those that were learned"
+    ] = ""
     device: Annotated[str, "auto, cpu or cuda"] = "auto"
 
 
@@ -111,11 +124,11 @@ class Evaluate:
 
 @dataclass(frozen=True, kw_only=True)
 class Inspect:
-    """Describe a capture or a run. Answered by `Inspected`."""
+    """Describe a capture, a run or a mesh. Answered by `Inspected`."""
 
     type: ClassVar[str] = "inspect"
     job_id: str = "job"
-    path: Annotated[str, "capture or run folder"]
+    path: Annotated[str, "capture or run folder, or mesh file"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +169,7 @@ class WorkerReady:
     torch: str
     devices: tuple[str, ...]
     methods: tuple[str, ...]
+    shape_methods: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,6 +295,11 @@ Job: TypeAlias = (
     | Evaluate
     | Inspect
     | Convert
+    | FitShape
+    | FitLatent
+    | MeshShape
+    | TraceShape
+    | FitImage
 )
 Command: TypeAlias = Cancel | Shutdown
 Event: TypeAlias = (
@@ -295,6 +314,9 @@ Event: TypeAlias = (
     | Evaluated
     | Inspected
     | Converted
+    | ShapesFitted
+    | LatentFitted
+    | ImageFitted
     | JobFailed
     | JobCancelled
 )
@@ -309,6 +331,11 @@ JOBS: tuple[type[Job], ...] = (
     Evaluate,
     Inspect,
     Convert,
+    FitShape,
+    FitLatent,
+    MeshShape,
+    TraceShape,
+    FitImage,
 )
 COMMANDS: tuple[type[Command], ...] = (Cancel, Shutdown)
 EVENTS: tuple[type[Event], ...] = (
@@ -323,6 +350,9 @@ EVENTS: tuple[type[Event], ...] = (
     Evaluated,
     Inspected,
     Converted,
+    ShapesFitted,
+    LatentFitted,
+    ImageFitted,
     JobFailed,
     JobCancelled,
 )
@@ -335,6 +365,9 @@ FINAL_EVENTS: tuple[type[Event], ...] = (
     Evaluated,
     Inspected,
     Converted,
+    ShapesFitted,
+    LatentFitted,
+    ImageFitted,
     JobFailed,
     JobCancelled,
 )

@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How close a picture or a surface is to the truth."""
+"""How close a picture is to the truth."""
 
 import importlib
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
-from scipy.spatial import cKDTree
 
 PSNR_OF_EQUAL_IMAGES = 100.0
 """Decibels given to images without any difference, so that means stay finite."""
@@ -97,74 +95,6 @@ def load_lpips(device: torch.device) -> Callable[[NDArray, NDArray], float] | No
             return float(model(pair[:1], pair[1:]))
 
     return distance
-
-
-@dataclass(frozen=True)
-class SurfaceScores:
-    """How two surfaces differ, in scene units.
-
-    `accuracy` is the mean distance from the reconstruction to the truth, `completeness` the mean
-    distance back, and `chamfer` their mean. `precision`, `recall` and `f_score` are at `threshold`.
-    """
-
-    accuracy: float
-    completeness: float
-    chamfer: float
-    precision: float
-    recall: float
-    f_score: float
-    threshold: float
-
-
-def compare_points(
-    points: NDArray[np.floating], truth: NDArray[np.floating], threshold: float
-) -> SurfaceScores:
-    """Distances between two sets of points, (count, 3) each, that were sampled from surfaces.
-
-    Source: Knapitsch et al. 2017, "Tanks and Temples", sec. 4.2 (precision, recall, F-score).
-
-    Raises:
-        ValueError: if a set is empty.
-    """
-    if not len(points) or not len(truth):
-        raise ValueError(f"expected two sets of points, got {len(points)} and {len(truth)}")
-    to_truth = cKDTree(truth).query(points, workers=-1)[0]
-    to_points = cKDTree(points).query(truth, workers=-1)[0]
-    precision, recall = float((to_truth < threshold).mean()), float((to_points < threshold).mean())
-    both = precision + recall
-    return SurfaceScores(
-        accuracy=float(to_truth.mean()),
-        completeness=float(to_points.mean()),
-        chamfer=float(to_truth.mean() + to_points.mean()) / 2,
-        precision=precision,
-        recall=recall,
-        f_score=2 * precision * recall / both if both else 0.0,
-        threshold=threshold,
-    )
-
-
-def sample_surface(
-    vertices: NDArray[np.floating], faces: NDArray[np.integer], count: int, seed: int = 0
-) -> NDArray[np.float64]:
-    """Points (count, 3) spread evenly over the area of a triangle mesh.
-
-    Source: Osada et al. 2002, "Shape Distributions", sec. 4.2 (uniform points in a triangle).
-
-    Raises:
-        ValueError: if the mesh has no area.
-    """
-    random = np.random.default_rng(seed)
-    corners = np.asarray(vertices, dtype=np.float64)[np.asarray(faces)]
-    sides = corners[:, 1:] - corners[:, :1]
-    areas = np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=-1)
-    if not areas.sum() > 0:
-        raise ValueError(f"expected a mesh with area, got {len(faces)} faces without any")
-    chosen = random.choice(len(areas), size=count, p=areas / areas.sum())
-    root = np.sqrt(random.random((count, 1)))
-    along = random.random((count, 1))
-    return (
-        corners[chosen, 0] + root * (1 - along) * sides[chosen, 0] + root * along * sides[chosen, 1]
-    )
 
 
 def _blur(image: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -77,6 +77,7 @@ def describe_worker() -> WorkerReady:
     from .. import __version__
     from ..jobs.devices import available_devices
     from ..methods.registry import METHODS
+    from ..methods.shape_registry import SHAPE_METHODS
 
     return WorkerReady(
         backend_version=__version__,
@@ -84,6 +85,7 @@ def describe_worker() -> WorkerReady:
         torch=torch.__version__,
         devices=available_devices(),
         methods=tuple(METHODS),
+        shape_methods=tuple(SHAPE_METHODS),
     )
 
 

@@ -24,7 +24,7 @@ ROWS = (
 )
 ROW_OF = {folder: row for row, folders in enumerate(ROWS) for folder in folders}
 BLENDER = {"bpy", "bmesh", "mathutils", "gpu", "blf", "bl_ext", "addon_utils", "bpy_extras"}
-HEAVY = {"torch", "numba", "scipy", "trimesh", "PIL", "imageio", "mcubes", "safetensors"}
+HEAVY = {"torch", "numba", "scipy", "trimesh", "PIL", "imageio", "mcubes", "igl", "safetensors"}
 
 
 def modules(package: str) -> list[Path]:

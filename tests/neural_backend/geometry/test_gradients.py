@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import torch
 
-from neural_backend.geometry.gradients import smoothed_gradient
+from neural_backend.geometry.gradients import (
+    gradient,
+    smoothed_gradient,
+    tetrahedron_gradient,
+)
 
 
 def test_the_gradient_of_a_polynomial_is_exact() -> None:
@@ -31,3 +35,19 @@ def test_at_a_step_it_points_across_it() -> None:
 
 def test_no_points_have_no_gradients() -> None:
     assert smoothed_gradient(lambda x: x[:, 0], torch.zeros(0, 3), 0.1).shape == (0, 3)
+
+
+def test_autograd_and_the_tetrahedron_agree_with_the_formula() -> None:
+    points = torch.randn(50, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    slope = torch.tensor([0.3, -2.0, 0.7], dtype=torch.float64)
+    expected = slope.expand(50, 3)
+    torch.testing.assert_close(gradient(lambda points: points @ slope, points), expected)
+    torch.testing.assert_close(
+        tetrahedron_gradient(lambda points: points @ slope, points, 0.1), expected
+    )
+    curved = tetrahedron_gradient(lambda points: points.square().sum(dim=-1), points, 1e-4)
+    torch.testing.assert_close(curved, 2 * points, atol=1e-3, rtol=0)
+    batch = points.reshape(2, 25, 3)
+    torch.testing.assert_close(
+        gradient(lambda points: points.square().sum(dim=-1), batch), 2 * batch
+    )

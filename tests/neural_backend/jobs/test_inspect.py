@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+import trimesh
+
 import neural_backend as nf
 from neural_backend.jobs import run
 from neural_backend.methods import registry
@@ -56,3 +58,25 @@ def test_a_damaged_run_is_named(tmp_path):
     (event,) = run(Inspect(path=str(tmp_path)))
     assert isinstance(event, JobFailed)
     assert "run.json is damaged" in event.message
+
+
+def test_a_mesh_is_described_with_what_is_wrong_with_it(tmp_path):
+    box = trimesh.creation.box((1, 2, 3))
+    box.export(tmp_path / "box.stl")
+    text = described(tmp_path / "box.stl")
+    assert "size: 8 vertices, 12 triangles" in text
+    assert "area: 22" in text
+    assert "watertight: yes" in text
+    assert "inside: clear for 100.0% of the surface" in text
+    open_box = trimesh.Trimesh(box.vertices, box.faces[:4, ::-1], process=False)
+    open_box.export(tmp_path / "sheet.ply")
+    text = described(tmp_path / "sheet.ply")
+    assert "watertight: no, " in text
+    assert "inside: none" in text
+
+
+def test_a_mesh_without_a_surface_is_refused(tmp_path):
+    (tmp_path / "points.obj").write_text("v 0 0 0\nv 1 0 0\n")
+    (event,) = run(Inspect(path=str(tmp_path / "points.obj")))
+    assert isinstance(event, JobFailed)
+    assert "no faces" in event.message

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from neural_backend.training import metrics
-from neural_backend.training.metrics import compare_points, psnr, sample_surface, ssim
+from neural_backend.training.metrics import psnr, ssim
 
 
 def slow_ssim(image: np.ndarray, truth: np.ndarray) -> float:
@@ -78,42 +78,6 @@ def test_pixels_that_are_to_be_ignored_do_not_count(images):
 def test_images_of_different_shapes_are_refused():
     with pytest.raises(ValueError, match=r"\(4, 4, 3\) and \(4, 5, 3\)"):
         psnr(np.zeros((4, 4, 3)), np.zeros((4, 5, 3)))
-
-
-def test_moving_a_plane_gives_that_chamfer_distance():
-    random = np.random.default_rng(1)
-    plane = np.concatenate([random.random((4000, 2)), np.zeros((4000, 1))], axis=1)
-    offset = np.array([0, 0, 0.3])
-    scores = compare_points(plane + offset, plane, threshold=0.2)
-    assert scores.chamfer == pytest.approx(0.3)
-    assert scores.f_score == 0.0
-    assert compare_points(plane + offset, plane, threshold=0.31).f_score == 1.0
-
-
-def test_a_missing_half_costs_recall_and_not_precision():
-    line = np.stack([np.linspace(0, 1, 1001), np.zeros(1001), np.zeros(1001)], axis=1)
-    scores = compare_points(line[:501], line, threshold=0.01)
-    assert scores.precision == 1.0
-    assert scores.recall == pytest.approx(0.51, abs=0.002)
-    assert scores.accuracy == 0.0
-    assert scores.completeness == pytest.approx(0.125, abs=0.002)
-
-
-def test_surface_samples_are_spread_by_area_and_repeat_with_their_seed():
-    vertices = np.array([[0, 0, 0], [3, 0, 0], [0, 2, 0], [0, 0, 5], [1, 0, 5], [0, 2, 5]], float)
-    faces = np.array([[0, 1, 2], [3, 4, 5]])
-    points = sample_surface(vertices, faces, 20000, seed=5)
-    on_large = points[:, 2] == 0
-    assert on_large.mean() == pytest.approx(0.75, abs=0.02)
-    large = points[on_large]
-    np.testing.assert_allclose(large.mean(axis=0), [1, 2 / 3, 0], atol=0.03)
-    assert (large[:, 0] / 3 + large[:, 1] / 2 <= 1 + 1e-9).all()
-    np.testing.assert_array_equal(points, sample_surface(vertices, faces, 20000, seed=5))
-
-
-def test_a_mesh_without_area_is_refused():
-    with pytest.raises(ValueError, match="without any"):
-        sample_surface(np.zeros((3, 3)), np.array([[0, 1, 2]]), 10)
 
 
 def test_lpips_needs_its_package_and_its_weights(monkeypatch, tmp_path):

@@ -122,6 +122,7 @@ def test_the_worker_says_what_it_is_and_ends_with_its_stdin():
     assert ready.backend_version == neural_backend.__version__
     assert "cpu" in ready.devices
     assert "voxel_grid" in ready.methods
+    assert "deep_sdf" in ready.shape_methods
     client.process.stdin.close()
     assert client.process.wait(timeout=10) == 0
     assert client.process.stdout.read() == ""
