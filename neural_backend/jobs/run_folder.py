@@ -130,7 +130,9 @@ class RunFolder:
         try:
             values = json.loads(self.record_file.read_text(encoding="utf-8"))
             known = {one.name for one in fields(RunRecord)}
-            return RunRecord(**{name: value for name, value in values.items() if name in known})
+            values = {name: value for name, value in values.items() if name in known}
+            # JSON knows no tuples.
+            return RunRecord(**values | {"meshes": tuple(values.get("meshes", ()))})
         except (ValueError, AttributeError, TypeError) as error:
             raise JobError(
                 f"{self.record_file} is damaged: {error}.", "Train again into a new folder."
