@@ -81,7 +81,7 @@ class DeformableNGPField(nn.Module):
         )
         first = torch.relu(self._encode(cube) @ from_position.T + conditions @ from_condition.T)
         moved = torch.relu(first @ hidden.T) @ out.T
-        return moved[:, :3], moved[:, 3 : 3 + sizes.features]
+        return moved[:, :3] * sizes.reach, moved[:, 3 : 3 + sizes.features]
 
     def unit_density(
         self,

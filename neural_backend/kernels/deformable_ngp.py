@@ -26,13 +26,16 @@ Floats = NDArray[np.float32]
 class DeformationSizes:
     """The network: position's octaves and condition → width → width → displacement and features.
 
-    `features` is how many the deformation hands on to the field behind it.
+    `features` is how many the deformation hands on to the field behind it. Displacements in the
+    cube are `reach` times what the network gives: with Adam, whose steps are as long whatever the
+    slope, that is how fast they change.
     """
 
     octaves: int
     num_conditions: int
     width: int
     features: int
+    reach: float
 
     @property
     def num_inputs(self) -> int:
@@ -59,7 +62,7 @@ class DeformationSizes:
         for rows, columns in self.shapes:
             matrices.append(weights[start : start + rows * columns].reshape(rows, columns))
             start += rows * columns
-        return Deformation(*matrices)
+        return Deformation(*matrices, self.reach)
 
 
 class FusedDeformableField:

@@ -90,7 +90,7 @@ def fill_conditions(conditions, bent, first, num_rays):
 
 @jit
 def bend(deformation, work, bent, num_hashed, num_rays, count):
-    """Moves `work.points` into the canonical cube; writes `features`' rows from num_hashed on.
+    """Moves `work.points` into the canonical cube; writes `features` from row num_hashed on.
 
     Rays own the samples between `work.firsts`.
     """
@@ -108,8 +108,10 @@ def bend(deformation, work, bent, num_hashed, num_rays, count):
     multiply(deformation.hidden, bent.first, bent.second, 0, count)
     rectify(bent.second, count)
     multiply(deformation.out, bent.second, bent.moved, 0, count)
+    reach = np.float32(deformation.reach)
     for axis in range(3):
         for s in range(count):
+            bent.moved[axis, s] *= reach
             work.points[axis, s] += bent.moved[axis, s]
     for row in range(work.features.shape[0] - num_hashed):
         for s in range(count):
@@ -156,7 +158,7 @@ def unbend(deformation, gradients, hashed, work, bent, rest, num_rays, count):
     for axis in range(3):
         for s in range(count):
             slope = rest * work.weights[s] * bent.moved[axis, s]
-            bent.d_moved[axis, s] += 2 * slope
+            bent.d_moved[axis, s] = (bent.d_moved[axis, s] + 2 * slope) * deformation.reach
             cost += slope * bent.moved[axis, s]
     clear_tail(bent.d_moved, count)
     add_outer(bent.d_moved, bent.second, gradients.out, count)

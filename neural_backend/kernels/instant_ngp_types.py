@@ -69,13 +69,15 @@ class MovingRayTargets(NamedTuple):
 class Deformation(NamedTuple):
     """Weights of the network that bends space, or their gradients.
 
-    The last matrix gives the displacement in the cube, and then features that are handed on.
+    The last matrix gives the displacement in the cube, to be multiplied by `reach`, and then
+    features that are handed on.
     """
 
     from_position: Any
     from_condition: Any
     hidden: Any
     out: Any
+    reach: float
 
 
 class LossSettings(NamedTuple):

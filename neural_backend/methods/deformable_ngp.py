@@ -28,20 +28,28 @@ from .moving_hull import moving_hull
 class DeformableNGPConfig(InstantNGPConfig):
     """How the field is built and trained; see also `InstantNGPConfig`.
 
-    The deformation reads `position_octaves` of places and `time_octaves` of times, hands on
-    `handed_on` features, and learns at `deformation_rate` times the rate of the field. `rest` is
-    what a displacement by the whole cube costs. Times of rays are off by up to `time_noise` at
-    first. The occupancy has `slices` of the time.
+    The deformation network has layers of `deformation_width`, reads `position_octaves` of places
+    and `time_octaves` of times, hands on `handed_on` features, and learns at `deformation_rate`
+    times the rate of the field. Its displacements are what it gives times `reach` half sides of the
+    bounds: the smaller, the calmer is what rests. A displacement by the whole cube costs `rest`
+    wherever something is shown. The times that the deformation is told are off by up to
+    `time_noise` at first, by nothing from half of the training on. The occupancy of an object has
+    `slices` of the time. In each, a cell may be full if a `hull_share` of the silhouettes of the
+    slice allow it, or one `hull_margin` cells away.
+
+    Source: Yang et al. 2024, "Deformable 3D Gaussians", sec. 3.3 (noise on the time, fading).
     """
 
     position_octaves: int = 4
     time_octaves: int = 4
     deformation_width: int = 64
-    handed_on: int = 4
+    handed_on: int = 0
+    reach: float = 0.1
     deformation_rate: float = 0.2
     rest: float = 0.0
     time_noise: float = 0.0
     slices: int = 8
+    occupancy_visits: int = 2**15
     hull_share: float = 0.5
     hull_margin: int = 1
 
@@ -54,7 +62,16 @@ PRESETS: dict[str, DeformableNGPConfig] = {
 
 
 class DeformableNGP(HashGridMethod):
-    """Learns a canonical hash-grid field and the deformation of space that leads to it."""
+    """Learns a canonical hash-grid field and the deformation of space that leads to it.
+
+    Rays are sampled by an occupancy grid for each of a few slices of the time.
+
+    Source: Pumarola et al. 2021, "D-NeRF" (deformation to a canonical field); Müller et al. 2022,
+        "Instant neural graphics primitives" (that field, and how it is trained).
+    Differs: no time is canonical, the deformation is learned at all of them; what it hands on lets
+        the canonical field change with the time; objects with alpha start inside a hull for each
+        slice. On the CPU a step is one kernel, the slope of the hash grid by its points included.
+    """
 
     name: ClassVar[str] = "deformable_ngp"
     is_dynamic: ClassVar[bool] = True
@@ -78,11 +95,13 @@ class DeformableNGP(HashGridMethod):
             num_time_conditions(config.time_octaves),
             config.deformation_width,
             config.handed_on,
+            # The cube of an unbounded field also holds what lies around the bounds, contracted.
+            config.reach / (4 * config.unbounded_frame if unbounded else 2),
         )
         self.moving = DeformableNGPField(canonical, sizes, config.time_octaves, generator)
         self.moving = self.moving.to(device)
         self.occupancy = MovingOccupancy(
-            config.slices if times else 1,
+            config.slices if times and not unbounded else 1,
             config.occupancy_resolution,
             config.cascades if unbounded else 1,
             torch.device(device),

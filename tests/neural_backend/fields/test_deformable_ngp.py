@@ -27,7 +27,7 @@ def make_field(unbounded: bool, handed_on: int = 4) -> DeformableNGPField:
         more_features=handed_on,
     )
     canonical.encoding.table.data *= 1e4
-    sizes = DeformationSizes(3, num_time_conditions(4), 16, handed_on)
+    sizes = DeformationSizes(3, num_time_conditions(4), 16, handed_on, reach=0.5)
     return DeformableNGPField(canonical, sizes, 4, generator)
 
 
@@ -74,7 +74,7 @@ def test_a_displacement_shows_the_field_from_where_it_leads():
         field.weights[hidden] = 1.0
         out = hidden + sizes.width**2
         for axis, shift in enumerate((0.1, -0.05, 0.02)):
-            field.weights[out + axis * sizes.width] = shift
+            field.weights[out + axis * sizes.width] = shift / sizes.reach
     points, times = inside(100) * 0.2 + BOUNDS.mean(dim=0) * 0.8, torch.rand(100)
     moved = field.to_canonical(points, times)
     wanted = points + torch.tensor([0.1, -0.05, 0.02]) * 2 * field.canonical.half

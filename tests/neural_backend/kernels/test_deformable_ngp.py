@@ -34,7 +34,7 @@ def make_field(unbounded: bool, features: int = 4, bending: float = 1.0) -> Defo
         more_features=features,
     )
     canonical.encoding.table.data *= 1e4
-    sizes = DeformationSizes(2, num_time_conditions(TIME_OCTAVES), 12, features)
+    sizes = DeformationSizes(2, num_time_conditions(TIME_OCTAVES), 12, features, reach=0.7)
     field = DeformableNGPField(canonical, sizes, TIME_OCTAVES, generator)
     field.weights.data += bending * (torch.rand(len(field.weights), generator=generator) - 0.5)
     return field

@@ -29,6 +29,7 @@ SMALL = replace(
     occupancy_resolution=32,
     occupancy_every=4,
     slices=4,
+    reach=1.0,
 )
 STEPS = 250
 
