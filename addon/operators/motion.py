@@ -136,8 +136,12 @@ class NEURALFIELDS_OT_bake_motion(OnField, BakeProperties, bpy.types.Operator):
                 raise JobError(f"There is no mesh {self.mesh_name!r}.", "Choose another object.")
             return found
         active = context.object
-        is_mesh = active is not None and active.type == "MESH"
-        if is_mesh and active != settings.sequence_object and field in _ancestors(active):
+        if (
+            active is not None
+            and active.type == "MESH"
+            and active != settings.sequence_object
+            and field in _ancestors(active)
+        ):
             return active
         moving = settings.motion_object
         return moving if moving is not None and moving.type == "MESH" else None
