@@ -76,7 +76,7 @@ def _import(field: bpy.types.Object, path: Path) -> bpy.types.Object:
             f"This Blender cannot read USD, so the meshes stay in {path.parent}.",
             "Use a Blender from blender.org.",
         )
-    known = bpy.ops.wm.usd_import.get_rna_type().properties.keys()
+    known = bpy.ops.wm.usd_import.get_rna_type().properties.keys()  # type: ignore[call-arg]
     switched_off: dict[str, Any] = {name: False for name in _NOT_IMPORTED if name in known}
     with window_override():
         bpy.ops.wm.usd_import(filepath=str(path), read_mesh_colors=True, **switched_off)
