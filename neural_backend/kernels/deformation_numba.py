@@ -90,7 +90,7 @@ def fill_conditions(conditions, bent, first, num_rays):
 
 @jit
 def bend(deformation, work, bent, num_hashed, num_rays, count):
-    """Moves `work.points` into the canonical cube; writes the rows of `features` from num_hashed on.
+    """Moves `work.points` into the canonical cube; writes `features` from row num_hashed on.
 
     Rays own the samples between `work.firsts`.
     """

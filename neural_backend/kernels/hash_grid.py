@@ -61,7 +61,8 @@ def hash_encode(
 ) -> Float[Tensor, "points all_features"]:
     """The features of points in the unit cube, level after level; points outside get its border's.
 
-    Differentiable in the table and the points. Numba on the CPU in single precision, plain torch elsewhere.
+    Differentiable in the table and the points. Numba on the CPU in single precision, plain torch
+    elsewhere.
     """
     if table.device.type == "cpu" and table.dtype == torch.float32:
         return _NumbaHashEncode.apply(unit_points, table, layout)

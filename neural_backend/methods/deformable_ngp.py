@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A hash grid behind a deformation: scenes that move, learned in minutes."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -28,10 +28,14 @@ from .moving_hull import moving_hull
 class DeformableNGPConfig(InstantNGPConfig):
     """How the field is built and trained; see also `InstantNGPConfig`.
 
-    The deformation reads `position_octaves` of places and `time_octaves` of times, hands on
-    `handed_on` features, and learns at `deformation_rate` times the rate of the field. `rest` is
-    what a displacement by the whole cube costs. Times of rays are off by up to `time_noise` at
-    first. The occupancy has `slices` of the time.
+    The deformation network has layers of `deformation_width`, reads `position_octaves` of places
+    and `time_octaves` of times, hands on `handed_on` features, and learns at `deformation_rate`
+    times the rate of the field. A displacement by the whole cube costs `rest` wherever something is
+    shown. The times that the deformation is told are off by up to `time_noise` at first, by nothing
+    from half of the training on. The occupancy has `slices` of the time. In each, a cell may be
+    full if a `hull_share` of the silhouettes of the slice allow it, or one `hull_margin` cells away.
+
+    Source: Yang et al. 2024, "Deformable 3D Gaussians", sec. 3.3 (noise on the time, fading).
     """
 
     position_octaves: int = 4
@@ -54,7 +58,16 @@ PRESETS: dict[str, DeformableNGPConfig] = {
 
 
 class DeformableNGP(HashGridMethod):
-    """Learns a canonical hash-grid field and the deformation of space that leads to it."""
+    """Learns a canonical hash-grid field and the deformation of space that leads to it.
+
+    Rays are sampled by an occupancy grid for each of a few slices of the time.
+
+    Source: Pumarola et al. 2021, "D-NeRF" (deformation to a canonical field); Müller et al. 2022,
+        "Instant neural graphics primitives" (that field, and how it is trained).
+    Differs: no time is canonical, the deformation is learned at all of them; what it hands on lets
+        the canonical field change with the time; objects with alpha start inside a hull for each
+        slice. On the CPU a step is one kernel, the slope of the hash grid by its points included.
+    """
 
     name: ClassVar[str] = "deformable_ngp"
     is_dynamic: ClassVar[bool] = True
