@@ -99,11 +99,12 @@ def test_one_sample_a_ray_estimates_the_elastic_loss_of_all_samples_by_their_wei
     points, codes = shown.points[:16].reshape(-1, 3), method._codes(rays.times[:16])
     codes = codes.repeat_interleave(shown.points.shape[1], dim=0)
     energy = elastic_energy(jacobians(lambda at: method._warp(at, codes), points))
-    expected = (shown.weights[:16] * geman_mcclure(energy).reshape(16, -1)).sum(dim=-1).mean()
+    losses = shown.weights[:16] * geman_mcclure(energy).reshape(16, -1)
+    expected = float(losses.sum(dim=-1).mean().detach())
     generator = torch.Generator().manual_seed(3)
-    estimates = [float(method._elastic_loss(rays, shown, generator)) for _ in range(200)]
+    estimates = [float(method._elastic_loss(rays, shown, generator).detach()) for _ in range(100)]
     assert expected > 1e-3
-    assert sum(estimates) / 200 == pytest.approx(float(expected), rel=0.05)
+    assert sum(estimates) / 100 == pytest.approx(expected, rel=0.05)
 
 
 @pytest.mark.parametrize("size", [1.0, 50.0])
