@@ -42,7 +42,6 @@ def quality(field: ImageField) -> float:
 def test_waves_let_a_network_learn_what_coordinates_alone_do_not() -> None:
     """The order of the paper's table 1, with its large steps from one to the next."""
     found = {name: quality(learned(name)) for name in ("none", "basic", "positional", "gaussian")}
-    print(found)
     assert found["gaussian"] > found["none"] + 8
     assert found["positional"] > found["none"] + 3
     assert found["gaussian"] > found["positional"] + 3
