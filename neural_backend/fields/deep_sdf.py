@@ -10,8 +10,9 @@ from ..encodings.frequency import PositionalEncoding
 from ..meshing.isosurface import Isosurface
 from ..networks.weight_norm import WeightNormLinear
 
-_STEEPEST = 2.0
-"""How fast a learned distance may change per unit length; true ones change by at most 1."""
+_STEEPEST = 3.0
+"""How fast a learned distance may change per unit length. True ones change by at most 1; what was
+learned under a clamp is steeper in places, and flat far from the surface."""
 
 
 class DeepSDFField(nn.Module):
@@ -86,4 +87,4 @@ class DeepSDFField(nn.Module):
             with torch.no_grad():
                 return self(points, latent)
 
-        return Isosurface(distances, 0.0, False, self.bounds)
+        return Isosurface(distances, 0.0, False, self.bounds, steepest=_STEEPEST)

@@ -3,11 +3,13 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from neural_backend.datasets.shape_set import ShapeSet
 from neural_backend.jobs.shape_family import principal_axes
+from neural_backend.meshing.marching_cubes import marching_cubes
 from neural_backend.methods.deep_sdf import DeepSDF, DeepSDFConfig
 from neural_backend.methods.neural_sdf import NeuralSDF, NeuralSDFConfig
 from neural_backend.methods.occupancy_network import OccupancyNetwork, OccupancyNetworkConfig
@@ -99,6 +101,23 @@ def test_free_space_keeps_the_shape_out(deep_sdf):
     far = Observation(few, few[:0], few[:0, 0], free, torch.full((500,), 0.2))
     code = deep_sdf.fit_latent(far, torch.Generator().manual_seed(0))
     assert (deep_sdf.isosurface(code).signed(free) < 0).float().mean() > 0.9
+
+
+def test_the_mesh_of_a_learned_shape_misses_nothing(deep_sdf):
+    """What is skipped because of the slope is what an evaluation that asks everywhere finds."""
+    surface = deep_sdf.isosurface(deep_sdf.codes()[3])
+    meshes = []
+    for steepest in (0.0, surface.steepest):
+        steps = marching_cubes(replace(surface, steepest=steepest), 40)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                meshes.append(done.value)
+                break
+    assert surface.steepest > 0
+    assert np.array_equal(meshes[0][1], meshes[1][1])
+    assert len(meshes[0][1]) > 1000
 
 
 def test_what_lies_between_two_codes_lies_between_their_shapes(deep_sdf):
