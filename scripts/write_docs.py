@@ -188,7 +188,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     ),
     "voxel_grid": lambda: method_section(
         "voxel_grid",
-        "neural_backend.methods.voxel_grid:VoxelGridConfig",
+        "neural_backend.methods.voxel_grid_config:VoxelGridConfig",
         "neural_backend.fields.voxel_grid:VoxelGridField",
     ),
     "instant_ngp": lambda: method_section(

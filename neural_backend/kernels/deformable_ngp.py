@@ -62,7 +62,8 @@ class DeformationSizes:
         for rows, columns in self.shapes:
             matrices.append(weights[start : start + rows * columns].reshape(rows, columns))
             start += rows * columns
-        return Deformation(*matrices, self.reach)
+        from_position, from_condition, hidden, out = matrices
+        return Deformation(from_position, from_condition, hidden, out, self.reach)
 
 
 class FusedDeformableField:

@@ -2,7 +2,7 @@
 """Learns a sparse voxel grid, coarse to fine: the fast method for CPUs."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,61 +24,15 @@ from ..kernels.voxel_grid import GridRays, Space
 from ..sampling.visual_hull import visual_hull
 from ..training.sparse_adam import SparseAdam
 from .base import TrainingProgress
+from .voxel_grid_config import PRESETS, VoxelGridConfig
+
+__all__ = ["PRESETS", "VoxelGrid", "VoxelGridConfig"]
 
 _HULL_RESOLUTION = 96
 _NEAREST = 0.5
 """Where rays of unbounded scenes begin, in halves of the bounds."""
 _MOST_PARTS = 8
 """Threads with a gradient table of their own; more would not pay for adding them up."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class VoxelGridConfig:
-    """How the grid grows and learns.
-
-    `resolutions` count cells along the longest side of the bounds; a finer grid is taken only while
-    its cells are no smaller than `cell_pixels` pixels of the pictures and at least `rays_per_voxel`
-    rays are left for each voxel. Of n grids the last is reached at `finest_at` of the budget, the
-    one before at a third of that, and so on. Each step draws `rays` rays and makes an update for
-    every `update_rays` of them. Rates fall exponentially to `final_rate` of their start. `smooth_*`
-    weigh the squared differences between neighbours, `distortion` how far apart a ray's light comes
-    from, which makes surfaces thin. `prune_opacity` is what a cell must hide to be
-    kept and sampled. `shell` is the width, in halves of the bounds, that everything outside an
-    unbounded scene's bounds is squeezed into.
-    """
-
-    steps: int = 1500
-    resolutions: tuple[int, ...] = (64, 128, 192, 256, 384)
-    degree: int = 1
-    rays: int = 8192
-    update_rays: int = 1024
-    sample_cells: float = 1.0
-    cell_pixels: float = 0.6
-    rays_per_voxel: float = 0.8
-    finest_at: float = 0.45
-    density_rate: float = 0.6
-    color_rate: float = 0.4
-    harmonics_rate: float = 0.05
-    final_rate: float = 0.1
-    beta1: float = 0.9
-    beta2: float = 0.999
-    smooth_density: float = 0.0
-    smooth_color: float = 0.0
-    distortion: float = 0.01
-    initial_density: float = -1.0
-    initial_density_unbounded: float = -4.0
-    prune_opacity: float = 0.03
-    prune_every: int = 6
-    shell: float = 0.5
-    exposure: bool = True
-    exposure_rate: float = 0.01
-
-
-PRESETS: dict[str, VoxelGridConfig] = {
-    "draft": VoxelGridConfig(steps=300, resolutions=(64, 128)),
-    "standard": VoxelGridConfig(),
-    "final": VoxelGridConfig(steps=12_000, degree=2),
-}
 
 
 class VoxelGrid:
@@ -199,7 +153,7 @@ class VoxelGrid:
             batch.rays.origins, batch.rays.directions, batch.rgba,
             random[:, :3].contiguous(), random[:, 3].contiguous(), gains,
         )  # fmt: skip
-        rate = self.config.final_rate**progress.fraction
+        rate = self._rate(progress)
         size = self.config.update_rays
         results = [self._update(rays[at : at + size], rate) for at in range(0, count, size)]
         if uses_exposure:
@@ -327,6 +281,16 @@ class VoxelGrid:
         rates[1:4] = config.color_rate * rate
         self._adam.update(rates, 1 / count)
         return error, gain_gradient
+
+    def _rate(self, progress: TrainingProgress) -> float:
+        """Share of the learning rates that is left. A long training ends in calm, a short one must
+        not have stopped learning before its end.
+        """
+        if not progress.step or not progress.fraction:
+            return 1.0
+        num_steps = progress.step / progress.fraction
+        final = self.config.final_rate * min(1.0, self.config.calm_steps / num_steps)
+        return final**progress.fraction
 
     def _refine_if_due(self, fraction: float) -> None:
         resolutions = self._stages()

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a sparse voxel grid grows and learns, and its presets."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class VoxelGridConfig:
+    """How the grid grows and learns.
+
+    `resolutions` count cells along the longest side of the bounds; a finer grid is taken only while
+    its cells are no smaller than `cell_pixels` pixels of the pictures and at least `rays_per_voxel`
+    rays are left for each voxel. Of n grids the last is reached at `finest_at` of the budget, the
+    one before at a third of that, and so on. Each step draws `rays` rays and makes an update for
+    every `update_rays` of them. Rates fall exponentially to `final_rate` of their start, and, where
+    there are more than `calm_steps`, the further the more there are. `smooth_*` weigh the squared
+    differences between neighbours, `distortion` how far apart a ray's light comes from, which makes
+    surfaces thin. `prune_opacity` is what a cell must hide to be kept and sampled. `shell` is the width, in halves of the bounds, that everything outside an
+    unbounded scene's bounds is squeezed into.
+    """
+
+    steps: int = 1500
+    resolutions: tuple[int, ...] = (64, 128, 192, 256, 384)
+    degree: int = 1
+    rays: int = 8192
+    update_rays: int = 1024
+    sample_cells: float = 1.0
+    cell_pixels: float = 0.6
+    rays_per_voxel: float = 0.8
+    finest_at: float = 0.45
+    density_rate: float = 0.6
+    color_rate: float = 0.4
+    harmonics_rate: float = 0.05
+    final_rate: float = 0.1
+    calm_steps: int = 1000
+    beta1: float = 0.9
+    beta2: float = 0.999
+    smooth_density: float = 0.0
+    smooth_color: float = 0.0
+    distortion: float = 0.01
+    initial_density: float = -1.0
+    initial_density_unbounded: float = -4.0
+    prune_opacity: float = 0.03
+    prune_every: int = 6
+    shell: float = 0.5
+    exposure: bool = True
+    exposure_rate: float = 0.01
+
+
+PRESETS: dict[str, VoxelGridConfig] = {
+    "draft": VoxelGridConfig(steps=300, resolutions=(64, 128)),
+    "standard": VoxelGridConfig(),
+    "final": VoxelGridConfig(steps=12_000, degree=2),
+}
