@@ -15,8 +15,9 @@ class VoxelGridConfig:
     every `update_rays` of them. Rates fall exponentially to `final_rate` of their start, and, where
     there are more than `calm_steps`, the further the more there are. `smooth_*` weigh the squared
     differences between neighbours, `distortion` how far apart a ray's light comes from, which makes
-    surfaces thin. `prune_opacity` is what a cell must hide to be kept and sampled. `shell` is the width, in halves of the bounds, that everything outside an
-    unbounded scene's bounds is squeezed into.
+    surfaces thin. `prune_opacity` is what a cell must hide to be kept and sampled. `shell` is the
+    width, in halves of the bounds, that everything outside an unbounded scene's bounds is squeezed
+    into.
     """
 
     steps: int = 1500
