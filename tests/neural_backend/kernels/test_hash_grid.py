@@ -48,11 +48,12 @@ def test_points_get_the_gradient_that_the_twin_gives_them(name, count):
     hash_encode(points, table, layout).backward(slope)
     reference(exact, table.double(), layout).backward(slope.double())
     # At a grid point the slope jumps, and rounding decides on which side a point lies.
-    finest = layout.resolutions[-1]
-    places = exact.detach() * finest
-    sure = ((places - places.round()).abs() > 1e-4).all(dim=-1)
-    assert sure.double().mean() > 0.99 or count < 64
-    close = (points.grad.double() - exact.grad).abs() <= 1e-3 + 1e-3 * exact.grad.abs()
+    places = exact.detach()[:, None] * torch.tensor(layout.resolutions)[:, None]
+    sure = ((places - places.round()).abs() > 1e-4).all(dim=-1).all(dim=-1)
+    assert sure.double().mean() > 0.9 or count < 64
+    # Levels cancel each other here and there; what rounding does is as large as they are.
+    size = exact.grad.abs() + (exact.grad.abs().mean() if count else 0)
+    close = (points.grad.double() - exact.grad).abs() <= 1e-3 + 1e-3 * size
     assert close[sure].all(dim=-1).double().mean() > 0.999 or not count
 
 
