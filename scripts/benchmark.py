@@ -72,10 +72,10 @@ ROWS = (
         gain=3.0,
     ),
     Row(
-        "moving_nrnerf_128_240s",
+        "moving_nrnerf_128_180s",
         "nrnerf_example",
         128,
-        240,
+        180,
         0.0,
         baselines=("instant_ngp",),
         gain=2.0,

@@ -29,7 +29,7 @@ from neural_backend.methods.base import TrainingProgress  # noqa: E402
 from neural_backend.methods.nerf import PRESETS, NeRF, NeRFConfig  # noqa: E402
 from neural_backend.training.metrics import psnr, ssim  # noqa: E402
 
-COMPLETE = replace(PRESETS["draft"], rays=1024, coarse_samples=6, fine_samples=12)
+COMPLETE = replace(PRESETS["draft"], rays=1024, coarse_samples=4, fine_samples=8)
 """Of small networks. The samples have the paper's proportion, and are some pixels apart as there:
 with a sample per pixel even an image of 72 pixels shows nothing of where they are placed."""
 

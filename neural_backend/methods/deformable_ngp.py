@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A hash grid behind a deformation: scenes that move, learned in minutes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -31,7 +31,8 @@ class DeformableNGPConfig(InstantNGPConfig):
     The deformation network has layers of `deformation_width`, reads `position_octaves` of places
     and `time_octaves` of times, hands on `handed_on` features, and learns at `deformation_rate`
     times the rate of the field. Its displacements are what it gives times `reach` half sides of the
-    bounds: the smaller, the calmer is what rests. A displacement by the whole cube costs `rest`
+    bounds: the smaller, the calmer is what rests. These three have other values where the scene is
+    `unbounded`. A displacement by the whole cube costs `rest`
     wherever something is shown. The times that the deformation is told are off by up to
     `time_noise` at first, by nothing from half of the training on. The occupancy of an object has
     `slices` of the time. In each, a cell may be full if a `hull_share` of the silhouettes of the
@@ -46,6 +47,9 @@ class DeformableNGPConfig(InstantNGPConfig):
     handed_on: int = 0
     reach: float = 0.1
     deformation_rate: float = 0.2
+    handed_on_unbounded: int = 8
+    reach_unbounded: float = 0.05
+    deformation_rate_unbounded: float = 0.1
     rest: float = 0.0
     time_noise: float = 0.0
     slices: int = 8
@@ -87,6 +91,14 @@ class DeformableNGP(HashGridMethod):
         times: tuple[float, ...] = (),
         seed: int = 0,
     ) -> None:
+        if unbounded:
+            # Surroundings hardly move; what comes and goes in them no displacement explains.
+            config = replace(
+                config,
+                handed_on=config.handed_on_unbounded,
+                reach=config.reach_unbounded,
+                deformation_rate=config.deformation_rate_unbounded,
+            )
         self.config, self.times = config, times
         generator = torch.Generator().manual_seed(seed)
         canonical = build_field(config, bounds, unbounded, generator, config.handed_on)

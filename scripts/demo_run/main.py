@@ -100,7 +100,8 @@ class Demo:
             scene_demo.render_still(scene, self.folders, quality, frame)
         with self.terminal.stage(f"Render {quality.cameras} pictures") as stage:
             eyes = scene_demo.capture(scene, self.folders, quality, stage)
-        self.learn(self.folders.capture, results, image_width=0)
+        # The mesh is half of this demo, so it gets what makes surfaces thin.
+        self.learn(self.folders.capture, results, image_width=0, settings="distortion=0.02")
         mesh = self.extract_mesh(results)
         self.render_views()
         with self.terminal.stage("Compare with the scene"):
@@ -170,7 +171,7 @@ class Demo:
             bpy.ops.wm.save_as_mainfile(filepath=str(self.folders.blend))
         self.tell(results)
 
-    def learn(self, capture: Path, results: Results, image_width: int) -> None:
+    def learn(self, capture: Path, results: Results, image_width: int, settings: str = "") -> None:
         """Trains and measures on the held-out cameras."""
         import bpy
 
@@ -185,6 +186,7 @@ class Demo:
                 steps=self.quality.steps,
                 image_width=image_width,
                 evaluations=self.quality.evaluations,
+                settings=settings,
                 device=self.device,
             )
         results.trained = json.loads((self.folders.run / "run.json").read_text(encoding="utf-8"))
