@@ -225,7 +225,7 @@ def _page() -> str:
             "",
             f"## Neural Fields on {device.upper()}",
             "",
-            f"Measured on {rows[-1]['date']}: {rows[-1]['machine']}.",
+            *_machines(rows),
             "",
             "| capture | width | method | training | PSNR | to reach | SSIM | a view | memory |",
             "|---|---|---|---|---|---|---|---|---|",
@@ -243,6 +243,20 @@ def _page() -> str:
         if shapes.FIGURES.is_file():
             parts += shapes.section(json.loads(shapes.FIGURES.read_text()))
     return "\n".join(parts) + "\n"
+
+
+def _machines(rows: list[dict]) -> list[str]:
+    """Where and when the rows were measured; which, where that was not all at once."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        places.setdefault((row["date"], row["machine"]), []).append(row["name"])
+    if len(places) == 1:
+        ((day, computer),) = places
+        return [f"Measured on {day}: {computer}."]
+    return [
+        f"- Measured on {day}, {computer}: {', '.join(names)}."
+        for (day, computer), names in places.items()
+    ]
 
 
 def _ablation(report: dict) -> list[str]:
