@@ -19,7 +19,6 @@ from ..geometry.gradients import smoothed_gradient
 from ..geometry.rays import Rays, RenderedRays
 from ..kernels import voxel_grid as kernels
 from ..kernels.compilation import num_threads
-from ..kernels.memory import moved
 from ..kernels.voxel_grid import GridRays, Space
 from ..sampling.visual_hull import visual_hull
 from ..training.sparse_adam import SparseAdam
@@ -73,6 +72,11 @@ class VoxelGrid:
     @property
     def bounds(self) -> Float[Tensor, "2 3"]:
         return self._bounds.to(self.device)
+
+    @property
+    def _used(self) -> int:
+        """Channels of a row that hold something; the rest pads it to whole vectors."""
+        return 1 + 3 * self._field.num_basis
 
     @property
     def _initial_density(self) -> float:
@@ -191,7 +195,6 @@ class VoxelGrid:
         """The grid, Adam's moments, exposures and the place in the schedule."""
         space = self._field.space
         return {
-            "rows": self._field.rows.clone(),
             "cells": self._field.cells.clone(),
             "skip": self._field.skip.clone(),
             "bounds": self._bounds.clone(),
@@ -199,7 +202,7 @@ class VoxelGrid:
             "schedule": torch.tensor(
                 [self._stage, self._rays_seen, self._finest, self._parts, self._pruned_at]
             ),
-            **{f"adam.{name}": tensor for name, tensor in self._adam.state().items()},
+            **{f"adam.{name}": tensor for name, tensor in self._adam.state(self._used).items()},
             **{f"exposure.{name}": tensor for name, tensor in self._exposure.state().items()},
         }
 
@@ -212,12 +215,12 @@ class VoxelGrid:
         if state.keys() != self.state().keys():
             different = sorted(state.keys() ^ self.state().keys())
             raise ValueError(f"expected the tensors of a voxel_grid state, differing: {different}")
-        channels = self._field.rows.shape[1]
         exposure = self._exposure.values.shape
-        if state["rows"].shape[1:] != (channels,) or state["exposure.values"].shape != exposure:
+        rows = state["adam.values"]
+        if rows.shape[1:] != (self._used,) or state["exposure.values"].shape != exposure:
             raise ValueError(
-                f"expected rows of {channels} channels and exposures {tuple(exposure)}, got "
-                f"{tuple(state['rows'].shape)} and {tuple(state['exposure.values'].shape)}"
+                f"expected rows of {self._used} channels and exposures {tuple(exposure)}, got "
+                f"{tuple(rows.shape)} and {tuple(state['exposure.values'].shape)}"
             )
         self._bounds = state["bounds"].cpu().float()
         space = replace(
@@ -229,7 +232,6 @@ class VoxelGrid:
         field = VoxelGridField(
             space, stored.to(self.device), self.config.degree, self._initial_density
         )
-        field.rows = moved(state["rows"].to(self.device))
         field.skip = state["skip"].to(self.device).clone()
         numbers = state["schedule"].tolist()
         self._stage, self._rays_seen, self._finest, self._parts, self._pruned_at = numbers
@@ -304,6 +306,7 @@ class VoxelGrid:
             voxels = len(self._field.rows) * (finer / now) ** 2
             if left >= self.config.rays_per_voxel * voxels:
                 self._field.refine(finer / 2, self.config.prune_opacity)
+                del self._adam  # whose table is as large as all else together
                 self._set_field(self._field)
 
     def _stages(self) -> list[int]:

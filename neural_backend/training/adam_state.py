@@ -47,6 +47,11 @@ class ScheduledAdam:
         loss.backward()
         self._adam.step()
 
+    @property
+    def rates(self) -> list[float]:
+        """The rate of each group of parameters at the last step."""
+        return [group["lr"] for group in self._adam.param_groups]
+
     def moments(self, parameter: nn.Parameter) -> dict[str, Tensor]:
         """The tensors that belong to a parameter, by name."""
         return {name: self._adam.state[parameter][name] for name in _MOMENTS}

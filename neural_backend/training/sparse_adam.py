@@ -94,19 +94,16 @@ class SparseAdam:
         )  # fmt: skip
         self._on_all_rows(lambda first, last: update(first, last, *arrays))
 
-    def state(self) -> dict[str, Tensor]:
-        """Values, moments and the number of steps."""
-        return {
-            "values": self.values.clone(),
-            "means": self.means.clone(),
-            "squares": self.squares.clone(),
-            "steps": torch.tensor(self.steps),
-        }
+    def state(self, channels: int | None = None) -> dict[str, Tensor]:
+        """Values, moments and the number of steps; of the first `channels` alone where given."""
+        tables = {"values": self.values, "means": self.means, "squares": self.squares}
+        copies = {name: table[:, :channels].clone() for name, table in tables.items()}
+        return {**copies, "steps": torch.tensor(self.steps)}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Takes back what `state` returned."""
         for name in ("values", "means", "squares"):
-            getattr(self, name).copy_(state[name])
+            getattr(self, name)[:, : state[name].shape[1]].copy_(state[name])
         self.steps = int(state["steps"])
 
     def _on_all_rows(self, task) -> None:  # noqa: ANN001

@@ -215,7 +215,7 @@ def test_the_learning_rate_falls_as_the_paper_has_it() -> None:
     rates = []
     for fraction in (0.0, 0.5, 1.0):
         method.train_step(BallRays(64), TrainingProgress(0, fraction), torch.Generator())
-        rates.append(method._learner.optimizer.param_groups[0]["lr"])
+        rates.append(method._learner.optimizer.rates[0])
     assert rates == pytest.approx([5e-4, 5e-4 / math.sqrt(10), 5e-5])
 
 

@@ -89,9 +89,9 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(pictures) -> N
     method = trained(pictures, steps=2)
     before = method.state()
     with pytest.raises(ValueError, match="differing"):
-        method.load_state({"rows": before["rows"]})
+        method.load_state({"adam.values": before["adam.values"]})
     with pytest.raises(ValueError, match="channels"):
-        method.load_state({**before, "rows": before["rows"][:, :4]})
+        method.load_state({**before, "adam.values": before["adam.values"][:, :4]})
     assert all(torch.equal(value, method.state()[name]) for name, value in before.items())
 
 

@@ -31,6 +31,7 @@ def test_what_is_saved_is_what_is_loaded_also_after_the_folder_moved(tmp_path):
     values = torch.arange(6.0)
     state = {"a": values, "same memory": values[2:], "turned": values.reshape(2, 3).T}
     state |= {"bytes": torch.arange(3, dtype=torch.uint8), "half": values.bfloat16()}
+    state |= {"yes": torch.tensor([True, False]), "number": torch.tensor(7), "none": values[:0]}
     save_checkpoint(tmp_path / "here", {"method": "x", "list": [1, 2]}, state, progress(9, seed=4))
     (tmp_path / "here").rename(tmp_path / "dort drüben")
     loaded = load_checkpoint(tmp_path / "dort drüben")
@@ -64,11 +65,11 @@ def test_a_state_that_is_no_number_is_refused_and_the_last_one_kept(tmp_path):
 def test_a_write_that_fails_leaves_the_last_one_and_no_rubbish(tmp_path, monkeypatch):
     kept = save_checkpoint(tmp_path, {}, {"a": torch.ones(2)}, progress(step=1))
 
-    def full_disk(tensors, path):
+    def full_disk(path, tensors):
         Path(path).write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("neural_backend.training.checkpoint.save_file", full_disk)
+    monkeypatch.setattr("neural_backend.training.checkpoint._write_tensors", full_disk)
     with pytest.raises(OSError, match="No space"):
         save_checkpoint(tmp_path, {}, {"a": torch.zeros(2)}, progress(step=2))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last.json", kept]
