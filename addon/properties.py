@@ -107,7 +107,9 @@ class NEURALFIELDS_PG_shape(ShapeProperties, bpy.types.PropertyGroup):
     space: EnumProperty(
         name="Space", description="Where the meshes were taken to lie", items=SPACES
     )
-    shapes: CollectionProperty(type=NEURALFIELDS_PG_shape_name)
+    shapes: CollectionProperty(
+        name="Shapes", description="Shapes that the run knows", type=NEURALFIELDS_PG_shape_name
+    )
     fit_latent: PointerProperty(type=NEURALFIELDS_PG_fit_latent)
     bake: PointerProperty(type=NEURALFIELDS_PG_bake_shape)
 
@@ -125,7 +127,9 @@ class NEURALFIELDS_PG_primitive(PrimitiveProperties, bpy.types.PropertyGroup):
 class NEURALFIELDS_PG_solid(SolidProperties, bpy.types.PropertyGroup):
     """On the empty that stands for a solid made of others, in their order."""
 
-    parts: CollectionProperty(type=NEURALFIELDS_PG_part)
+    parts: CollectionProperty(
+        name="Parts", description="What the solid is made of", type=NEURALFIELDS_PG_part
+    )
 
 
 class NEURALFIELDS_PG_scene(bpy.types.PropertyGroup):

@@ -11,7 +11,9 @@ from . import session
 from .compat import by_session_uid
 from .job_options import absolute
 from .scene import images, meshes
+from .scene.errors import SceneError
 from .scene.ply import read_ply
+from .scene.shape_runs import shapes_of_run
 from .worker.protocol import messages
 
 SHAPE_NAME, SOLID_NAME = "Neural Shape", "Neural Solid"
@@ -27,21 +29,27 @@ def shape_of_run(scene: bpy.types.Scene, run: Path) -> bpy.types.Object | None:
     return None
 
 
-def put_shape(
-    event: messages.ShapesFitted, scene: bpy.types.Scene, matrix: Matrix, space: str
-) -> bpy.types.Object:
-    """The empty of a run that was fitted, at its first shape; made where there is none."""
-    run = Path(event.run)
+def put_shape(scene: bpy.types.Scene, run: Path, matrix: Matrix, space: str) -> bpy.types.Object:
+    """The empty of a run of shapes, made where there is none; it shows the first of them.
+
+    Raises:
+        SceneError: where the run has no shapes.
+    """
+    learned = shapes_of_run(run)
+    if learned is None:
+        raise SceneError(f"{run} has no shapes.", "Choose a folder that a fitting wrote.")
     shape = shape_of_run(scene, run)
     if shape is None:
         shape = meshes.add_field_empty(SHAPE_NAME, scene.collection)
         shape.matrix_world = matrix
     settings = shape.neural_field.shape
-    settings.run, settings.method, settings.space = images.relative_path(run), event.method, space
-    shape.neural_field.method, shape.neural_field.steps = event.method, event.steps
-    name_shapes(shape, event.shapes)
-    if len(event.shapes) > 1 and settings.shape not in event.shapes:
-        settings.shape, settings.blend_to = event.shapes[0], event.shapes[1]
+    settings.run, settings.method = images.relative_path(run), learned.method
+    settings.space = space
+    shape.neural_field.method, shape.neural_field.steps = learned.method, learned.steps
+    name_shapes(shape, learned.names)
+    name_shapes(shape, learned.found, found=True)
+    if len(learned.names) > 1 and settings.shape not in settings.shapes:
+        settings.shape, settings.blend_to = learned.names[:2]
     return shape
 
 

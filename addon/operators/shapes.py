@@ -234,7 +234,7 @@ def _fitted(matrix: Matrix, space: str, record: session.JobRecord) -> None:
     scene = by_session_uid(bpy.data.scenes, record.target.scene)
     if scene is None or not isinstance(record.answer, messages.ShapesFitted):
         return
-    shape = shape_results.put_shape(record.answer, scene, matrix, space)
+    shape = shape_results.put_shape(scene, Path(record.answer.run), matrix, space)
     if not bpy.app.background:
         shape_updates.request(shape)
 

@@ -105,6 +105,7 @@ class NEURALFIELDS_OT_mesh_csg(SolidProperties, bpy.types.Operator):
                             "One object alone is nothing to put together.", "Select another too."
                         )
                 self._set(solid)
+                _tag_all(scene)
                 context.view_layer.update()
                 job, notes = _job(solid, context.evaluated_depsgraph_get())
             do(self, job, "Mesh solids", session.Target(field=solid.session_uid))
@@ -157,6 +158,15 @@ def _selected(context: bpy.types.Context) -> list[bpy.types.Object]:
 def _solid_of(context: bpy.types.Context) -> bpy.types.Object | None:
     item = owner_of(context.object) if context.object is not None else None
     return item if item is not None and len(item.neural_field.solid.parts) else None
+
+
+def _tag_all(scene: bpy.types.Scene) -> None:
+    """Has what solids are made of evaluated anew: Blender does not notice that properties of an
+    add-on were changed by a script.
+    """
+    for item in scene.objects:
+        if shape_results.is_shape(item) or item.neural_field.primitive.kind != "none":
+            item.update_tag()
 
 
 def _job(

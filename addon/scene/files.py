@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Files that the worker reads: written whole or not at all."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -24,4 +25,5 @@ def write_file(path: Path, data: bytes) -> None:
             "Choose a folder that you may write to, on a disk with free space.",
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what is in the way may be no folder
+            temporary.unlink(missing_ok=True)
