@@ -73,6 +73,8 @@ class Scheduled:
 
     due_s: float
     start: Callable[[], None]
+    after: str = ""
+    """Another key, of which nothing may be scheduled or running any more."""
 
 
 @dataclass
@@ -115,13 +117,13 @@ def submit(
     return record
 
 
-def schedule(key: str, delay_s: float, start: Callable[[], None]) -> None:
+def schedule(key: str, delay_s: float, start: Callable[[], None], after: str = "") -> None:
     """Has `start` called after a while, and not before all jobs of this key have ended.
 
-    What was scheduled before under the key is forgotten: only the newest is started. `pump` does
-    it.
+    Nor while anything of the key `after` is still to come. What was scheduled before under the key
+    is forgotten: only the newest is started. `pump` does it.
     """
-    _session.scheduled[key] = Scheduled(time.monotonic() + delay_s, start)
+    _session.scheduled[key] = Scheduled(time.monotonic() + delay_s, start, after)
     _start_timer()
 
 
@@ -139,16 +141,11 @@ def is_busy(key: str) -> bool:
 
 
 def pump(timeout_s: float = 0.0) -> None:
-    """Takes in what the worker has said; waits up to `timeout_s` where it has said nothing."""
-    client = _session.client
-    if client is not None:
-        for event in client.events(timeout_s):
-            if isinstance(event, WorkerDied):
-                _bury(event)
-            elif isinstance(event, messages.WorkerReady):
-                logger.info("worker ready: %s", event)
-            else:
-                _deliver(event)
+    """Takes in what the worker has said, and starts what is due.
+
+    Waits up to `timeout_s` where the worker has said nothing.
+    """
+    _take_events(timeout_s)
     _start_scheduled()
 
 
@@ -242,8 +239,8 @@ def unregister() -> None:
 
 
 def _running_client() -> WorkerClient:
-    if _session.client is not None:
-        pump()
+    # Not `pump`: what is being started just now must not be overtaken.
+    _take_events(0.0)
     if _session.client is not None and _session.client.alive:
         return _session.client
     chosen = preferences.get().worker_python
@@ -264,10 +261,23 @@ def _on_timer() -> float | None:
     return TIMER_S if running() or _session.scheduled else None
 
 
+def _take_events(timeout_s: float) -> None:
+    client = _session.client
+    if client is None:
+        return
+    for event in client.events(timeout_s):
+        if isinstance(event, WorkerDied):
+            _bury(event)
+        elif isinstance(event, messages.WorkerReady):
+            logger.info("worker ready: %s", event)
+        else:
+            _deliver(event)
+
+
 def _start_scheduled() -> None:
-    occupied = {record.key for record in running()}
     for key, one in list(_session.scheduled.items()):
-        if one.due_s > time.monotonic() or key in occupied:
+        occupied = any(record.key == key for record in running())
+        if one.due_s > time.monotonic() or occupied or (one.after and is_busy(one.after)):
             continue
         del _session.scheduled[key]
         try:

@@ -32,10 +32,13 @@ def on_change(settings: Any, _context: bpy.types.Context) -> None:
 
 def request(shape: bpy.types.Object) -> None:
     """Has the mesh of a shape renewed: coarse as soon as can be, fine once it is quiet."""
-    uid = shape.session_uid
-    session.drop(fine_key(uid))
-    session.schedule(coarse_key(uid), 0.0, partial(_start, uid, coarse=True))
-    session.schedule(fine_key(uid), QUIET_S, partial(_start, uid, coarse=False))
+    uid, settings = shape.session_uid, shape.neural_field.shape
+    coarse, fine = coarse_key(uid), fine_key(uid)
+    session.drop(fine)
+    if settings.coarse_resolution < settings.resolution:
+        session.schedule(coarse, 0.0, partial(_start, uid, coarse=True))
+    # Where meshes take long, the fine one must not be followed by a coarse one.
+    session.schedule(fine, QUIET_S, partial(_start, uid, coarse=False), after=coarse)
 
 
 def coarse_key(uid: int) -> str:
@@ -89,8 +92,7 @@ def _start(uid: int, coarse: bool) -> None:
     if shape is None or not shape.neural_field.shape.run:
         return
     settings = shape.neural_field.shape
-    resolution = min(settings.coarse_resolution, settings.resolution)
-    job = mesh_job(shape, resolution if coarse else settings.resolution)
+    job = mesh_job(shape, settings.coarse_resolution if coarse else settings.resolution)
     key = coarse_key(uid) if coarse else fine_key(uid)
     label = "Coarse mesh" if coarse else "Mesh"
     session.submit(job, label, session.Target(field=uid), key=key)

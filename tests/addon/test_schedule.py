@@ -71,6 +71,39 @@ def test_what_is_scheduled_waits_for_the_running_job_of_its_key(tmp_path: Path) 
     assert started == ["b", "a"]
 
 
+def test_what_comes_after_another_key_waits_for_all_of_it(tmp_path: Path) -> None:
+    started: list[str] = []
+    record = hanging(tmp_path, "a")
+    session.schedule("b", 0.0, lambda: started.append("b"), after="a")
+    session.schedule("a", 0.0, lambda: started.append("a"))
+    session.pump()
+    assert started == []
+    session.cancel(record.job.job_id)
+    session.wait(record.job.job_id)
+    session.pump()
+    session.pump()
+    assert started == ["a", "b"]
+
+
+def test_what_comes_after_a_key_does_not_overtake_what_is_being_started(tmp_path: Path) -> None:
+    """The worker starts, and says so, while the first of them is handed over."""
+    order: list[str] = []
+
+    def start(key: str) -> None:
+        hanging(tmp_path, key)
+        order.append(key)
+
+    for key, after in (("a", ""), ("b", "a")):
+        session.schedule(key, 0.0, lambda key=key: start(key), after)
+    session.pump()
+    session.schedule("a", 0.0, lambda: start("a"))
+    for record in session.running():
+        session.cancel(record.job.job_id)
+        session.wait(record.job.job_id)
+    session.pump()
+    assert order == ["a", "a"]
+
+
 def test_dropping_a_key_forgets_and_cancels(tmp_path: Path) -> None:
     record, other = hanging(tmp_path, "a"), hanging(tmp_path, "b")
     session.schedule("a", 0.0, lambda: pytest.fail("it was dropped"))

@@ -218,6 +218,7 @@ def test_a_morph_is_baked_into_a_sequence_that_plays_by_itself(
     for frame, blend in ((11, 0.0), (13, 1.0)):
         settings.blend = blend
         settings.keyframe_insert("blend", frame=frame)
+    bpy.ops.neural_fields.update_shape()
     scene.frame_start, scene.frame_end = 10, 14
     scene.frame_set(12)
     bpy.ops.neural_fields.bake_shape(output=str(tmp_path / "sequence"))
