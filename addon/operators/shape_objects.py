@@ -33,10 +33,24 @@ def parts_of_results(item: bpy.types.Object) -> bool:
     return owner_of(item) != item
 
 
+def selected(context: bpy.types.Context) -> list[bpy.types.Object]:
+    """The selected objects by their names, the order in which they were selected being unknown."""
+    # Until Blender has looked again there is nothing in the place of what was deleted.
+    objects = [item for item in context.view_layer.objects if item is not None]
+    return sorted((item for item in objects if item.select_get()), key=lambda item: item.name)
+
+
+def select_only(context: bpy.types.Context, chosen: bpy.types.Object) -> None:
+    """Makes one object the selected and the active one."""
+    for item in selected(context):
+        item.select_set(False)
+    chosen.select_set(True)
+    context.view_layer.objects.active = chosen
+
+
 def selected_meshes(context: bpy.types.Context) -> list[bpy.types.Object]:
-    """The selected meshes by their names, the order in which they were selected being unknown."""
-    found = (item for item in context.view_layer.objects if item.select_get())
-    return sorted((item for item in found if item.type == "MESH"), key=lambda item: item.name)
+    """Those of them that are meshes."""
+    return [item for item in selected(context) if item.type == "MESH"]
 
 
 class OnShape:

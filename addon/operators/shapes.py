@@ -16,7 +16,7 @@ from ..settings import FORGET
 from ..shape_settings import FitLatentProperties, FitShapeProperties
 from ..worker.protocol import JobError, messages
 from .jobs import Outcome, RefusedError, absolute, choose, device_of, do, reporting, scene_of
-from .shape_objects import OnShape, parts_of_results, selected_meshes, shape_of
+from .shape_objects import OnShape, parts_of_results, select_only, selected_meshes, shape_of
 
 
 class NEURALFIELDS_OT_fit_shape(FitShapeProperties, bpy.types.Operator):
@@ -77,9 +77,7 @@ class NEURALFIELDS_OT_fit_shape(FitShapeProperties, bpy.types.Operator):
 
     def _finish(self, context: bpy.types.Context, made: bpy.types.Object) -> None:
         """Waits for the first mesh, as nothing else brings it in without a window."""
-        for item in context.view_layer.objects:
-            item.select_set(item == made)
-        context.view_layer.objects.active = made
+        select_only(context, made)
         renew(self, made)
 
 

@@ -18,7 +18,7 @@ from ..settings import FORGET
 from ..solid_settings import KINDS, SolidProperties
 from ..worker.protocol import JobError, messages
 from .jobs import Outcome, RefusedError, absolute, choose, device_of, do, reporting, scene_of
-from .shape_objects import owner_of
+from .shape_objects import owner_of, select_only, selected
 
 
 class NEURALFIELDS_OT_add_csg_primitive(bpy.types.Operator):
@@ -60,9 +60,7 @@ class NEURALFIELDS_OT_add_csg_primitive(bpy.types.Operator):
         rounded = self.kind == "rounded_box" and not self.properties.is_property_set("radius")
         primitive.radius = 0.25 if rounded else self.radius
         shape_primitive(item.data, primitive)
-        for other in context.view_layer.objects:
-            other.select_set(other == item)
-        context.view_layer.objects.active = item
+        select_only(context, item)
         return {"FINISHED"}
 
 
@@ -115,9 +113,7 @@ class NEURALFIELDS_OT_mesh_csg(SolidProperties, bpy.types.Operator):
             return {"CANCELLED"}
         for note in notes:
             self.report({"WARNING"}, note)
-        for item in context.view_layer.objects:
-            item.select_set(item == solid)
-        context.view_layer.objects.active = solid
+        select_only(context, solid)
         return {"FINISHED"}
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
@@ -142,15 +138,15 @@ class NEURALFIELDS_OT_mesh_csg(SolidProperties, bpy.types.Operator):
 
     def _set(self, solid: bpy.types.Object) -> None:
         """What the operator was told stays with the solid."""
-        for name, value in choose(
-            self, solid.neural_field.solid, "operation", "smoothness"
-        ).items():
-            setattr(solid.neural_field.solid, name, value)
+        stored = solid.neural_field.solid
+        names = ("operation", "smoothness", "resolution", "level", "device")
+        for name, value in choose(self, stored, *names).items():
+            setattr(stored, name, value)
 
 
 def _selected(context: bpy.types.Context) -> list[bpy.types.Object]:
     """The selected solids, each once, the active one first and the others by name."""
-    chosen = {owner_of(item) for item in context.view_layer.objects if item.select_get()}
+    chosen = {owner_of(item) for item in selected(context)}
     active = owner_of(context.object) if context.object is not None else None
     return sorted(chosen, key=lambda item: (item != active, item.name))
 

@@ -15,6 +15,7 @@ TINY_FAMILY = (
 
 def select(bpy: ModuleType, *items: Any) -> None:
     """Selects these; the last one is active."""
+    bpy.context.view_layer.update()
     for item in bpy.context.view_layer.objects:
         item.select_set(item in items)
     bpy.context.view_layer.objects.active = items[-1]

@@ -119,6 +119,10 @@ def test_smoothness_fills_the_seam_of_a_union(bpy: ModuleType) -> None:
     bpy.ops.neural_fields.mesh_csg(smoothness=0.5)
     assert volume(solid.neural_field.mesh_object) > sharp + 0.05
     assert solid.neural_field.solid.smoothness == 0.5
+    assert (sent().resolution, sent().level, sent().device) == (40, 0.0, "cpu")
+    bpy.ops.neural_fields.mesh_csg(smoothness=0.0, level=0.25)
+    grown = bounds(bpy, solid.neural_field.mesh_object)
+    np.testing.assert_allclose(grown, [[-1.25, -1.25, -1.25], [2.75, 1.25, 1.25]], atol=0.05)
 
 
 def test_meshes_and_learned_shapes_are_parts_and_solids_are_parts_of_solids(
