@@ -174,7 +174,7 @@ class NEURALFIELDS_OT_fit_latent(OnShape, FitLatentProperties, bpy.types.Operato
     def _viewpoint(self, scene: bpy.types.Scene, space: Matrix) -> tuple[float, ...]:
         if scene.camera is None:
             raise JobError("The scene has no camera.", "Add one where the mesh was seen from.")
-        return tuple(space.inverted() @ scene.camera.matrix_world.translation)
+        return (space.inverted() @ scene.camera.matrix_world).to_translation()[:]
 
     def _unlearned(self, shape: bpy.types.Object, name: str) -> str:
         """A mesh that was learned under its name is found under another one."""

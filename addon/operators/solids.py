@@ -49,7 +49,8 @@ class NEURALFIELDS_OT_add_csg_primitive(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         name = dict((kind, label) for kind, label, _ in KINDS)[self.kind]
-        item = bpy.data.objects.new(f"Solid {name}", bpy.data.meshes.new(f"Solid {name}"))
+        mesh = bpy.data.meshes.new(f"Solid {name}")
+        item = bpy.data.objects.new(mesh.name, mesh)
         scene_of(context).collection.objects.link(item)
         # It shows where the solid is, and is not to be seen beside what is made of it.
         item.display_type, item.hide_render = "WIRE", True
@@ -59,7 +60,7 @@ class NEURALFIELDS_OT_add_csg_primitive(bpy.types.Operator):
         primitive.kind = self.kind
         rounded = self.kind == "rounded_box" and not self.properties.is_property_set("radius")
         primitive.radius = 0.25 if rounded else self.radius
-        shape_primitive(item.data, primitive)
+        shape_primitive(mesh, primitive)
         select_only(context, item)
         return {"FINISHED"}
 
@@ -95,13 +96,12 @@ class NEURALFIELDS_OT_mesh_csg(SolidProperties, bpy.types.Operator):
             with reporting(self):
                 chosen = self._parts(context)
                 if len(chosen) > 1:
-                    solid = made = self._new(scene, chosen)
-                else:
-                    solid = _solid_of(context)
-                    if solid is None:
-                        raise JobError(
-                            "One object alone is nothing to put together.", "Select another too."
-                        )
+                    made = self._new(scene, chosen)
+                solid = made or _solid_of(context)
+                if solid is None:
+                    raise JobError(
+                        "One object alone is nothing to put together.", "Select another too."
+                    )
                 self._set(solid)
                 _tag_all(scene)
                 context.view_layer.update()

@@ -44,7 +44,7 @@ def read_elements(file: Path) -> list[dict[str, Any]]:
 
 def element_empties(shape: bpy.types.Object) -> list[bpy.types.Object]:
     """The ellipsoids below a shape's empty, in the order of their numbers."""
-    found = [item for item in shape.children if NUMBER in item]
+    found = [item for item in shape.children if item.get(NUMBER) is not None]
     return sorted(found, key=lambda item: int(item[NUMBER]))
 
 
@@ -95,9 +95,9 @@ def write_elements(shape: bpy.types.Object, file: Path) -> Path:
             raise SceneError(f"{item.name} is scaled to nothing.", "Reset its scale.")
         elements.append(
             {
-                "center": list(center),
+                "center": center[:],
                 "radii": radii,
-                "rotation": list(rotation),
+                "rotation": rotation[:],
                 "constant": float(item[CONSTANT]),
             }
         )

@@ -16,7 +16,7 @@ def write_picture(image: bpy.types.Image, path: Path) -> None:
         SceneError: where it has no pixels, or the file cannot be written.
     """
     width, height = image.size
-    if not width or not height or (not image.has_data and not len(image.pixels)):
+    if not width or not height:
         raise SceneError(f"{image.name} has no pixels.", "Check its file, or choose another image.")
     pixels = np.empty(width * height * image.channels, np.float32)
     image.pixels.foreach_get(pixels)

@@ -124,9 +124,9 @@ def _primitive(item: bpy.types.Object, matrix: Matrix, scene: SolidScene) -> dic
         # A box that is stretched along its sides is a box.
         center, rotation, scale = matrix.decompose()
         rebuilt = Matrix.LocRotScale(center, rotation, scale)
-        if np.allclose(np.array(rebuilt), np.array(matrix), atol=1e-5) and min(map(abs, scale)) > 0:
-            sides = zip(solid["half_size"], scale, strict=True)
-            solid["half_size"] = [half * abs(factor) for half, factor in sides]
+        factors = np.abs(np.array(scale))
+        if np.allclose(np.array(rebuilt), np.array(matrix), atol=1e-5) and factors.min() > 0:
+            solid["half_size"] = (np.array(solid["half_size"]) * factors).tolist()
             matrix = Matrix.LocRotScale(center, rotation, None)
     return _placed(solid, matrix, item.name)
 
