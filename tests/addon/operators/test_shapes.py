@@ -262,6 +262,23 @@ def test_half_a_mesh_is_completed_in_the_family(bpy: ModuleType, family: Any) ->
     assert np.abs((low + high) / 2 - family.location).max() < 0.5
 
 
+def test_a_part_may_have_been_seen_from_the_camera(bpy: ModuleType, family: Any) -> None:
+    item = box(bpy, "seen", (4.0, 4.0, 2.0), (1.0, 2.0, 3.0))
+    item.rotation_euler.z = np.pi / 2
+    bpy.context.view_layer.update()
+    select(bpy, item, family)
+    with pytest.raises(RuntimeError, match="The scene has no camera"):
+        bpy.ops.neural_fields.fit_latent(partial=True, use_viewpoint=True)
+    camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    bpy.context.scene.collection.objects.link(camera)
+    bpy.context.scene.camera = camera
+    camera.location = (9.0, 2.0, 3.0)
+    bpy.context.view_layer.update()
+    bpy.ops.neural_fields.fit_latent(partial=True, use_viewpoint=True, steps=5, device="cpu")
+    # As it is seen from where the mesh stands, turned by a quarter.
+    assert sent(messages.FitLatent).viewpoint == pytest.approx((0.0, -8.0, 0.0), abs=1e-5)
+
+
 def test_a_mesh_can_be_found_where_it_lies_under_a_name_of_its_own(
     bpy: ModuleType, family: Any
 ) -> None:
