@@ -39,9 +39,21 @@ def unregister() -> None:
 def _modules() -> tuple[ModuleType, ...]:
     """In the order of registration. Imported late: `worker` is usable without Blender."""
     from . import preferences, properties, results
-    from .operators import capture, import_capture, mesh, motion, render, train
+    from .operators import (
+        bake_shape,
+        capture,
+        fit_image,
+        import_capture,
+        mesh,
+        motion,
+        render,
+        shapes,
+        solids,
+        train,
+    )
 
-    operators = (capture, import_capture, train, mesh, motion, render)
+    learned = (capture, import_capture, train, mesh, motion, render)
+    operators = (*learned, shapes, bake_shape, solids, fit_image)
     return preferences, properties, results, *operators
 
 

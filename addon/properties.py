@@ -2,7 +2,15 @@
 """What is stored in .blend files: the scene's settings, and on each field's empty its run."""
 
 import bpy
-from bpy.props import FloatProperty, IntProperty, PointerProperty, StringProperty
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    EnumProperty,
+    FloatProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
 
 from .compat import BLEND_RELATIVE
 from .motion_settings import (
@@ -18,6 +26,15 @@ from .settings import (
     TrainingProperties,
     ViewsProperties,
 )
+from .shape_settings import (
+    SPACES,
+    BakeShapeProperties,
+    FitImageProperties,
+    FitLatentProperties,
+    FitShapeProperties,
+    ShapeProperties,
+)
+from .solid_settings import PrimitiveProperties, SolidProperties
 from .worker.protocol import messages, tooltip
 
 
@@ -53,14 +70,82 @@ class NEURALFIELDS_PG_bake(BakeProperties, bpy.types.PropertyGroup):
     pass
 
 
+class NEURALFIELDS_PG_bake_shape(BakeShapeProperties, bpy.types.PropertyGroup):
+    pass
+
+
+class NEURALFIELDS_PG_fit_shape(FitShapeProperties, bpy.types.PropertyGroup):
+    pass
+
+
+class NEURALFIELDS_PG_fit_latent(FitLatentProperties, bpy.types.PropertyGroup):
+    pass
+
+
+class NEURALFIELDS_PG_fit_image(FitImageProperties, bpy.types.PropertyGroup):
+    pass
+
+
+class NEURALFIELDS_PG_shape_name(bpy.types.PropertyGroup):
+    """The name of a shape that a run knows; it is the group's own `name`."""
+
+    is_found: BoolProperty(
+        name="Found", description="The shape was not learned but found in the family"
+    )
+
+
+class NEURALFIELDS_PG_shape(ShapeProperties, bpy.types.PropertyGroup):
+    """On the empty that stands for a learned shape or a family of them."""
+
+    run: StringProperty(
+        name="Run",
+        description=tooltip(messages.FitLatent, "run"),
+        subtype="DIR_PATH",
+        options=BLEND_RELATIVE,
+    )
+    method: StringProperty(name="Method", description="Method that learned the shape")
+    space: EnumProperty(
+        name="Space", description="Where the meshes were taken to lie", items=SPACES
+    )
+    shapes: CollectionProperty(
+        name="Shapes", description="Shapes that the run knows", type=NEURALFIELDS_PG_shape_name
+    )
+    fit_latent: PointerProperty(type=NEURALFIELDS_PG_fit_latent)
+    bake: PointerProperty(type=NEURALFIELDS_PG_bake_shape)
+
+
+class NEURALFIELDS_PG_part(bpy.types.PropertyGroup):
+    part: PointerProperty(
+        name="Part", description="An object that the solid is made of", type=bpy.types.Object
+    )
+
+
+class NEURALFIELDS_PG_primitive(PrimitiveProperties, bpy.types.PropertyGroup):
+    pass
+
+
+class NEURALFIELDS_PG_solid(SolidProperties, bpy.types.PropertyGroup):
+    """On the empty that stands for a solid made of others, in their order."""
+
+    parts: CollectionProperty(
+        name="Parts", description="What the solid is made of", type=NEURALFIELDS_PG_part
+    )
+
+
 class NEURALFIELDS_PG_scene(bpy.types.PropertyGroup):
     rig: PointerProperty(type=NEURALFIELDS_PG_rig)
     capture: PointerProperty(type=NEURALFIELDS_PG_capture)
     training: PointerProperty(type=NEURALFIELDS_PG_training)
+    fit_shape: PointerProperty(type=NEURALFIELDS_PG_fit_shape)
+    fit_image: PointerProperty(type=NEURALFIELDS_PG_fit_image)
 
 
 class NEURALFIELDS_PG_field(FieldTimeProperties, bpy.types.PropertyGroup):
-    """On the empty that stands for a field; `mesh_object` is its surface, once there is one."""
+    """On the empty that stands for a field; `mesh_object` is its surface, once there is one.
+
+    On that of a shape `shape` says which, on that of a solid `solid`, and their meshes are here
+    too. `primitive` is on the mesh that shows a solid with a formula.
+    """
 
     run: StringProperty(
         name="Run",
@@ -91,6 +176,9 @@ class NEURALFIELDS_PG_field(FieldTimeProperties, bpy.types.PropertyGroup):
     mesh_sequence: PointerProperty(type=NEURALFIELDS_PG_mesh_sequence)
     bake: PointerProperty(type=NEURALFIELDS_PG_bake)
     views: PointerProperty(type=NEURALFIELDS_PG_views)
+    shape: PointerProperty(type=NEURALFIELDS_PG_shape)
+    primitive: PointerProperty(type=NEURALFIELDS_PG_primitive)
+    solid: PointerProperty(type=NEURALFIELDS_PG_solid)
 
 
 CLASSES = (
@@ -101,6 +189,15 @@ CLASSES = (
     NEURALFIELDS_PG_views,
     NEURALFIELDS_PG_mesh_sequence,
     NEURALFIELDS_PG_bake,
+    NEURALFIELDS_PG_bake_shape,
+    NEURALFIELDS_PG_fit_shape,
+    NEURALFIELDS_PG_fit_latent,
+    NEURALFIELDS_PG_fit_image,
+    NEURALFIELDS_PG_shape_name,
+    NEURALFIELDS_PG_shape,
+    NEURALFIELDS_PG_part,
+    NEURALFIELDS_PG_primitive,
+    NEURALFIELDS_PG_solid,
     NEURALFIELDS_PG_scene,
     NEURALFIELDS_PG_field,
 )

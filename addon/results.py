@@ -6,7 +6,7 @@ from pathlib import Path
 
 import bpy
 
-from . import motion_results, session
+from . import motion_results, session, shape_results
 from .compat import by_session_uid
 from .scene import images, meshes
 from .scene.errors import SceneError
@@ -54,6 +54,10 @@ def _bring_in(event: messages.Event, record: session.JobRecord) -> bool:
         return motion_results.bring_in_mesh_sequence(event, record)
     if isinstance(event, messages.MotionBaked):
         return motion_results.bring_in_motion(event, record)
+    if isinstance(event, messages.LatentFitted):
+        return shape_results.bring_in_latent(event, record)
+    if isinstance(event, messages.ImageFitted):
+        return shape_results.bring_in_image(event, record)
     if isinstance(event, messages.ViewsReady):
         return _bring_in_views(event, record)
     return False
@@ -80,6 +84,8 @@ def _bring_in_mesh(event: messages.MeshReady, record: session.JobRecord) -> bool
     field = by_session_uid(bpy.data.objects, record.target.field)
     if field is None:
         return False
+    if shape_results.is_shape(field):
+        return shape_results.bring_in_shape_mesh(event, record)
     settings = field.neural_field
     arrays = read_ply(Path(event.output))
     mesh_object = meshes.put_mesh(field, settings.mesh_object, arrays)

@@ -8,6 +8,7 @@
 
 import logging
 import os
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -17,9 +18,10 @@ from typing import Any, Literal
 import bpy
 
 from . import preferences
+from .scene.errors import SceneError
 from .worker.client import WorkerClient, WorkerDied, worker_command
 from .worker.environment import find_python
-from .worker.protocol import messages
+from .worker.protocol import JobError, messages
 from .worker.terminal import ProgressBar
 
 logger = logging.getLogger(__name__)
@@ -58,9 +60,21 @@ class JobRecord:
     bar: ProgressBar | None = None
     then: Callable[["JobRecord"], None] | None = None
     """Called once the job is done; what it raises becomes the problem."""
+    key: str = ""
+    """What the job is for, where a newer one makes an older one needless; see `schedule`."""
 
 
 Listener = Callable[[messages.Event, JobRecord], None]
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    """What is to be started once the clock, `time.monotonic`, has reached `due_s`."""
+
+    due_s: float
+    start: Callable[[], None]
+    after: str = ""
+    """Another key, of which nothing may be scheduled or running any more."""
 
 
 @dataclass
@@ -71,6 +85,7 @@ class Session:
     python: tuple[str, Path] | None = None
     jobs: dict[str, JobRecord] = field(default_factory=dict)
     listeners: list[Listener] = field(default_factory=list)
+    scheduled: dict[str, Scheduled] = field(default_factory=dict)
     show_progress: bool = True
 
 
@@ -87,6 +102,7 @@ def submit(
     label: str,
     target: Target | None = None,
     then: Callable[[JobRecord], None] | None = None,
+    key: str = "",
 ) -> JobRecord:
     """Hands a job to the worker, which is started where it does not run, and returns at once.
 
@@ -94,26 +110,43 @@ def submit(
         JobError: where no worker can be started.
     """
     client = _running_client()
-    record = JobRecord(job, label, target or Target(), then=then)
+    record = JobRecord(job, label, target or Target(), then=then, key=key)
     _session.jobs[job.job_id] = record
     client.send(job)
-    if not bpy.app.background and not bpy.app.timers.is_registered(_on_timer):
-        bpy.app.timers.register(_on_timer, first_interval=TIMER_S, persistent=True)
+    _start_timer()
     return record
 
 
+def schedule(key: str, delay_s: float, start: Callable[[], None], after: str = "") -> None:
+    """Has `start` called after a while, and not before all jobs of this key have ended.
+
+    Nor while anything of the key `after` is still to come. What was scheduled before under the key
+    is forgotten: only the newest is started. `pump` does it.
+    """
+    _session.scheduled[key] = Scheduled(time.monotonic() + delay_s, start, after)
+    _start_timer()
+
+
+def drop(key: str) -> None:
+    """Forgets what is scheduled under a key, and cancels its jobs."""
+    _session.scheduled.pop(key, None)
+    for record in running():
+        if record.key == key and not record.cancel_asked:
+            cancel(record.job.job_id)
+
+
+def is_busy(key: str) -> bool:
+    """Whether something is scheduled or running under a key."""
+    return key in _session.scheduled or any(record.key == key for record in running())
+
+
 def pump(timeout_s: float = 0.0) -> None:
-    """Takes in what the worker has said; waits up to `timeout_s` where it has said nothing."""
-    client = _session.client
-    if client is None:
-        return
-    for event in client.events(timeout_s):
-        if isinstance(event, WorkerDied):
-            _bury(event)
-        elif isinstance(event, messages.WorkerReady):
-            logger.info("worker ready: %s", event)
-        else:
-            _deliver(event)
+    """Takes in what the worker has said, and starts what is due.
+
+    Waits up to `timeout_s` where the worker has said nothing.
+    """
+    _take_events(timeout_s)
+    _start_scheduled()
 
 
 def wait(job_id: str, show_progress: bool | None = None) -> JobRecord:
@@ -186,7 +219,8 @@ def unsubscribe(listener: Listener) -> None:
 
 
 def stop() -> None:
-    """Ends the worker; running jobs count as cancelled."""
+    """Ends the worker; running jobs count as cancelled, scheduled ones are forgotten."""
+    _session.scheduled.clear()
     client, _session.client = _session.client, None
     if client is not None:
         client.stop()
@@ -205,8 +239,8 @@ def unregister() -> None:
 
 
 def _running_client() -> WorkerClient:
-    if _session.client is not None:
-        pump()
+    # Not `pump`: what is being started just now must not be overtaken.
+    _take_events(0.0)
     if _session.client is not None and _session.client.alive:
         return _session.client
     chosen = preferences.get().worker_python
@@ -217,9 +251,40 @@ def _running_client() -> WorkerClient:
     return _session.client
 
 
+def _start_timer() -> None:
+    if not bpy.app.background and not bpy.app.timers.is_registered(_on_timer):
+        bpy.app.timers.register(_on_timer, first_interval=TIMER_S, persistent=True)
+
+
 def _on_timer() -> float | None:
     pump()
-    return TIMER_S if running() else None
+    return TIMER_S if running() or _session.scheduled else None
+
+
+def _take_events(timeout_s: float) -> None:
+    client = _session.client
+    if client is None:
+        return
+    for event in client.events(timeout_s):
+        if isinstance(event, WorkerDied):
+            _bury(event)
+        elif isinstance(event, messages.WorkerReady):
+            logger.info("worker ready: %s", event)
+        else:
+            _deliver(event)
+
+
+def _start_scheduled() -> None:
+    for key, one in list(_session.scheduled.items()):
+        occupied = any(record.key == key for record in running())
+        if one.due_s > time.monotonic() or occupied or (one.after and is_busy(one.after)):
+            continue
+        del _session.scheduled[key]
+        try:
+            one.start()
+        except (JobError, SceneError) as error:
+            # Nobody waits for it: the jobs that are shown do not have it, so the log must.
+            logger.warning("%s", error)
 
 
 def _deliver(event: Any) -> None:

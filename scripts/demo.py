@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Builds a scene, trains a field of it and brings a mesh and novel views back into a .blend file.
 
-With --photos it starts from a real capture instead, with --dynamic from a scene that moves.
+With --photos it starts from a real capture instead, with --dynamic from a scene that moves, and
+with --shapes it learns a family of meshes, morphs and completes them, and drills a hole.
 Everything goes through the add-on's own operators, in an installed copy of the extension.
 """
 
@@ -22,6 +23,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--dynamic",
         action="store_true",
         help="a scene that moves: novel views along another path, and a mesh at each frame",
+    )
+    kind.add_argument(
+        "--shapes",
+        action="store_true",
+        help="a family of meshes instead of pictures: a morph, half a mesh completed, and a hole",
     )
     kind.add_argument(
         "--photos",
@@ -60,6 +66,7 @@ def main(arguments: list[str]) -> int:
         output=options.output,
         photos=options.photos,
         dynamic=options.dynamic,
+        shapes=options.shapes,
         device=options.device,
         draft=options.draft,
         readme_picture=environment.ROOT / "docs" / "pictures" / "demo.png"

@@ -3,14 +3,28 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import bpy
 
-from .. import preferences, session
+from .. import session
+from ..job_options import absolute, device_of
 from ..scene.errors import SceneError
 from ..worker.protocol import JobError, messages
+
+__all__ = [
+    "OnField",
+    "Outcome",
+    "RefusedError",
+    "absolute",
+    "choose",
+    "device_of",
+    "do",
+    "field_of",
+    "frames_of",
+    "reporting",
+    "scene_of",
+]
 
 # The stubs want it spelled out: a set of some of these words is another type to them.
 Outcome: TypeAlias = set[
@@ -40,22 +54,13 @@ def choose(operator: bpy.types.Operator, settings: Any, *names: str) -> dict[str
     }
 
 
-def device_of(choice: str) -> str:
-    """A job's device, where `choice` may leave it to the preferences."""
-    return preferences.get().device if choice == "preferences" else choice
-
-
-def absolute(path: str) -> str:
-    """A path as the worker needs it: `//` and relative ones resolved, '' left as it is."""
-    return str(Path(bpy.path.abspath(path)).expanduser().absolute()) if path else ""
-
-
 def do(
     operator: bpy.types.Operator,
     job: messages.Job,
     label: str,
     target: session.Target,
     then: Callable[[session.JobRecord], None] | None = None,
+    key: str = "",
 ) -> session.JobRecord:
     """Submits a job; without a window also waits for its end. `then` is called when it is done.
 
@@ -63,7 +68,7 @@ def do(
         RefusedError: where the job could not be started, or failed while it was waited for.
     """
     with reporting(operator):
-        record = session.submit(job, label, target, then)
+        record = session.submit(job, label, target, then, key)
     if not bpy.app.background:
         operator.report({"INFO"}, f"{label} has started")
         return record

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import bpy
 from bpy.props import StringProperty
+from mathutils import Matrix
 
-from .. import preferences, results, session
+from .. import preferences, results, session, shape_results
+from ..scene.shape_runs import shapes_of_run
 from ..settings import FORGET, FORGET_PATH, TrainingProperties
 from ..worker.protocol import JobError, messages
 from .jobs import Outcome, RefusedError, absolute, choose, device_of, do, reporting, scene_of
@@ -95,7 +97,7 @@ class NEURALFIELDS_OT_cancel(bpy.types.Operator):
 
 
 class NEURALFIELDS_OT_add_field(bpy.types.Operator):
-    """Add the field of a run that is already on disk"""
+    """Add the field or the shapes of a run that is already on disk"""
 
     bl_idname = "neural_fields.add_field"
     bl_label = "Add Trained Field"
@@ -119,7 +121,15 @@ class NEURALFIELDS_OT_add_field(bpy.types.Operator):
                 {"ERROR"}, f"{run} is no run folder. Choose the folder that a training wrote."
             )
             return {"CANCELLED"}
-        field = results.put_field(scene_of(context), run)
+        scene = scene_of(context)
+        try:
+            with reporting(self):
+                if shapes_of_run(run) is None:
+                    field = results.put_field(scene, run)
+                else:
+                    field = shape_results.put_shape(scene, run, Matrix(), "OBJECT")
+        except RefusedError:
+            return {"CANCELLED"}
         context.view_layer.objects.active = field
         return {"FINISHED"}
 

@@ -52,10 +52,11 @@ def put_mesh_sequence(
             "Choose a folder that you may write to, on a disk with free space.",
         ) from error
     cache = None if existing is None else _cache_of(existing)
+    colored = read_ply(files[order[0]]).colors is not None
     if existing is None:
-        return _import(field, path)
+        return _import(field, path, colored)
     if cache is None:  # of a single frame Blender makes a plain mesh
-        made = _import(field, path)
+        made = _import(field, path, colored)
         bpy.data.objects.remove(existing)
         return made
     before = Path(bpy.path.abspath(cache.filepath))
@@ -66,7 +67,7 @@ def put_mesh_sequence(
     return existing
 
 
-def _import(field: bpy.types.Object, path: Path) -> bpy.types.Object:
+def _import(field: bpy.types.Object, path: Path, colored: bool) -> bpy.types.Object:
     layer = bpy.context.view_layer
     active = layer.objects.active
     selected = {item for item in layer.objects if item.select_get()}
@@ -93,7 +94,8 @@ def _import(field: bpy.types.Object, path: Path) -> bpy.types.Object:
         cache.filepath = relative_path(path)
     found.name = found.data.name = f"{field.name} Mesh Sequence"
     found.parent = field
-    found.data.materials.append(color_material())
+    if colored:
+        found.data.materials.append(color_material())
     for collection in list(found.users_collection):
         collection.objects.unlink(found)
     for collection in field.users_collection:

@@ -125,8 +125,8 @@ def put_mesh(
         return existing
     mesh = bpy.data.meshes.new(f"{field.name} Mesh")
     fill_mesh(mesh, arrays)
-    mesh.materials.append(color_material())
     if arrays.colors is not None and len(arrays.colors):
+        mesh.materials.append(color_material())
         linear = np.mean(arrays.colors[:, :3], axis=0) ** 2.2
         mesh.materials[0].diffuse_color = (*linear.tolist(), 1.0)
     surface = bpy.data.objects.new(mesh.name, mesh)

@@ -256,11 +256,21 @@ class Shell(Shape):
 class FileShape(Shape):
     """A shape in a file or folder, such as a mesh or a trained field, before it is loaded.
 
-    `bind` puts what it stands for in its place.
+    `bind` puts what it stands for in its place. Of a family of learned shapes, `run#name`, it may
+    be one on the way to another, `blend` of 0 to 1 or beyond, and steps along the family's
+    principal axes.
     """
 
     type: ClassVar[str] = "file"
     path: str
+    blend_to: str = ""
+    blend: float = 0.0
+    axes: tuple[float, ...] = ()
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether it is another shape than that of the path."""
+        return bool(self.blend_to or self.blend or self.axes)
 
     def distance(self, points: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch"]:
         raise ValueError(f"the shape in {self.path} has not been loaded; call bind first")
@@ -287,10 +297,10 @@ class FunctionShape(Shape):
         return self.box.double().cpu()
 
 
-def bind(shape: Shape, load_fn: Callable[[str], Shape]) -> Shape:
-    """The same tree with what `load_fn` makes of its path in the place of each `FileShape`."""
+def bind(shape: Shape, load_fn: Callable[[FileShape], Shape]) -> Shape:
+    """The same tree with what `load_fn` makes of it in the place of each `FileShape`."""
     if isinstance(shape, FileShape):
-        return load_fn(shape.path)
+        return load_fn(shape)
     changed: dict[str, Shape | tuple[Shape, ...]] = {}
     for one in fields(shape):  # type: ignore[arg-type]
         value = getattr(shape, one.name)

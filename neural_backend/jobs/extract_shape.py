@@ -61,12 +61,7 @@ def asked_surface(job: ExtractMesh, family: ShapeFamily) -> Isosurface:
     Raises:
         JobError: where there is no such shape.
     """
-    placed = family.shape(job.shape)
-    if job.blend_to:
-        placed = placed.towards(family.shape(job.blend_to), job.blend)
-    elif job.blend:
-        raise JobError("There is no shape to blend to.", "Name one with blend_to.")
-    return family.surface(family.along_axes(placed, job.axes))
+    return family.surface(family.between(job.shape, job.blend_to, job.blend, job.axes))
 
 
 def offset(surface: Isosurface, outwards: float) -> Isosurface:

@@ -73,6 +73,21 @@ class ShapeFamily:
         shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
         raise JobError(f"The run has no shape {name!r}.", f"Its shapes are {shown}.")
 
+    def between(
+        self, name: str, blend_to: str = "", blend: float = 0.0, axes: Sequence[float] = ()
+    ) -> PlacedCode:
+        """A shape, on its way to another, along the principal axes.
+
+        Raises:
+            JobError: where there is no such shape, or no such axis.
+        """
+        placed = self.shape(name)
+        if blend_to:
+            placed = placed.towards(self.shape(blend_to), blend)
+        elif blend:
+            raise JobError("There is no shape to blend to.", "Name one with blend_to.")
+        return self.along_axes(placed, axes)
+
     def along_axes(self, start: PlacedCode, steps: Sequence[float]) -> PlacedCode:
         """`start` moved along the family's principal axes, by standard deviations.
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..datasets.mesh_files import SHAPE_FORMATS, load_shape
-from ..fields.csg import FunctionShape, bind
+from ..fields.csg import FileShape, FunctionShape, bind
 from ..fields.shape import Shape
 from ..fields.shape_description import read_shape
 from ..geometry.mesh_distance import mesh_report, signed_distance
@@ -27,11 +27,16 @@ have a slope of 1."""
 
 
 def open_shape(
-    path: str | Path, device: torch.device, folder: Path | None = None, depth: int = 0
+    path: str | Path,
+    device: torch.device,
+    folder: Path | None = None,
+    depth: int = 0,
+    named: FileShape | None = None,
 ) -> Shape:
     """The solid at a path, which is seen from `folder` where it is relative.
 
-    Of a run of several shapes, `run#name` is the one of that name or number.
+    Of a run of several shapes, `run#name` is the one of that name or number; `named`, which a
+    description has for the path, may say which way to go from there.
 
     Raises:
         JobError: where there is none, or it has no inside.
@@ -42,15 +47,22 @@ def open_shape(
             "Let the innermost one describe a solid.",
         )
     whole = (folder or Path()) / Path(path).expanduser()
+    is_file = whole.suffix.lower() in (".json", *SHAPE_FORMATS)
+    if is_file and named is not None and named.is_changed:
+        raise JobError(
+            f"{whole.name} is no family of shapes between which others lie.",
+            "Name a run folder, or leave out blend_to, blend and axes.",
+        )
     if whole.suffix.lower() == ".json":
         return bind(
-            read_shape(whole), lambda inner: open_shape(inner, device, whole.parent, depth + 1)
+            read_shape(whole),
+            lambda inner: open_shape(inner.path, device, whole.parent, depth + 1, inner),
         )
     if whole.suffix.lower() in SHAPE_FORMATS:
         return _of_mesh(whole)
     run, _, name = str(whole).partition("#")
     if (Path(run) / "run.json").is_file():
-        return _of_run(RunFolder.open(run), name, device)
+        return _of_run(RunFolder.open(run), name, device, named or FileShape(run))
     raise JobError(
         f"{whole} is no shape.",
         f"Choose a description (.json), a mesh ({', '.join(SHAPE_FORMATS)}) or a run folder.",
@@ -88,9 +100,10 @@ def _of_mesh(path: Path) -> Shape:
     return FunctionShape(distance, torch.from_numpy(np.array(report.bounds)))
 
 
-def _of_run(run: RunFolder, name: str, device: torch.device) -> Shape:
+def _of_run(run: RunFolder, name: str, device: torch.device, named: FileShape) -> Shape:
     family = ShapeFamily(run, load_shapes(run, device))
-    surface = family.surface(family.shape(name))
+    placed = family.between(name, named.blend_to, named.blend, named.axes)
+    surface = family.surface(placed)
     if surface.inside_above and not surface.steepest > 0:
         raise JobError(
             f"{run.path} learned occupancies, which say nothing of distances.",

@@ -14,7 +14,7 @@ from . import report
 from .blender import Addon, call, install
 from .console import Terminal
 from .folders import DemoError, Folders
-from .quality import DRAFT, FULL, MOVING, MOVING_DRAFT, Quality
+from .quality import DRAFT, FULL, MOVING, MOVING_DRAFT, SHAPES, SHAPES_DRAFT, Quality
 
 
 @dataclass
@@ -34,13 +34,14 @@ def run(
     output: Path,
     photos: Path | None,
     dynamic: bool,
+    shapes: bool,
     device: str,
     draft: bool,
     readme_picture: Path | None,
 ) -> int:
     """Returns the exit status: 0 done, 1 where a stage failed, 130 where the user stopped it."""
     try:
-        folders = Folders.fresh(output, "dynamic" if dynamic else "demo")
+        folders = Folders.fresh(output, "dynamic" if dynamic else "shapes" if shapes else "demo")
     except DemoError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -53,6 +54,8 @@ def run(
         demo = Demo(folders, terminal, addon, quick if draft else full, device)
         if dynamic:
             demo.from_moving_scene()
+        elif shapes:
+            demo.from_shapes(draft)
         elif photos is None:
             demo.from_scene()
         else:
@@ -171,6 +174,13 @@ class Demo:
             bpy.ops.wm.save_as_mainfile(filepath=str(self.folders.blend))
         self.tell(results)
 
+    def from_shapes(self, draft: bool) -> None:
+        from .shapes_demo import ShapesDemo
+
+        quality = SHAPES_DRAFT if draft else SHAPES
+        demo = ShapesDemo(self.folders, self.terminal, self.addon, quality, self.device)
+        self.show(demo.make())
+
     def learn(self, capture: Path, results: Results, image_width: int, settings: str = "") -> None:
         """Trains and measures on the held-out cameras."""
         import bpy
@@ -267,8 +277,12 @@ class Demo:
 
     def tell(self, results: Results) -> None:
         """Draws the report and closes with the figures."""
-        report.draw(self.report_of(results), self.folders.report)
-        self.terminal.table("Results", self.figures(results))
+        self.show(self.report_of(results))
+
+    def show(self, made: report.Report) -> None:
+        """Draws a report."""
+        report.draw(made, self.folders.report)
+        self.terminal.table("Results", made.figures)
         for path in (self.folders.blend, self.folders.report):
             self.terminal.say(f"Wrote {path}")
 

@@ -64,3 +64,39 @@ MOVING = replace(
 MOVING_DRAFT = replace(
     DRAFT, cameras=4, capture_px=80, frames=12, seconds=30.0, steps=0, mesh_resolution=48
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapeQuality:
+    """The same for the demo of shapes."""
+
+    meshes: int
+    frames: int
+    preset: str
+    seconds: float
+    steps: int
+    resolution: int
+    sheet_px: int
+    sheet_samples: int
+
+
+SHAPES = ShapeQuality(
+    meshes=12,
+    frames=48,
+    preset="standard",
+    seconds=120.0,
+    steps=0,
+    resolution=128,
+    sheet_px=400,
+    sheet_samples=16,
+)
+SHAPES_DRAFT = ShapeQuality(
+    meshes=4,
+    frames=5,
+    preset="draft",
+    seconds=0.0,
+    steps=250,
+    resolution=40,
+    sheet_px=160,
+    sheet_samples=4,
+)

@@ -42,14 +42,16 @@ class Report:
     title: str
     subtitle: str
     rows: list[list[Panel]]
-    curve: Curve
+    curve: Curve | None
+    """Without one the figures take its place, in three columns."""
     figures: list[tuple[str, str]] = field(default_factory=list)
 
 
 def draw(report: Report, path: Path) -> None:
     """Writes the sheet as a PNG."""
-    curve_height = max(330, ROW * len(report.figures) + 10)
-    height = MARGIN + 84 + len(report.rows) * (PANEL + 66) + curve_height + MARGIN
+    lines = len(report.figures) if report.curve else -(-len(report.figures) // 3)
+    below = max(330 if report.curve else 0, ROW * lines + 10)
+    height = MARGIN + 84 + len(report.rows) * (PANEL + 66) + below + MARGIN
     sheet = Image.new("RGB", (WIDTH, height), PAPER)
     pen = ImageDraw.Draw(sheet)
     pen.text((MARGIN, MARGIN - 8), report.title, font=font(38), fill=INK)
@@ -59,9 +61,14 @@ def draw(report: Report, path: Path) -> None:
         for column, panel in enumerate(panels[:3]):
             place(sheet, panel, (MARGIN + column * (PANEL + GAP), top))
         top += PANEL + 66
-    plot_width = 2 * PANEL + GAP
-    plot(pen, report.curve, (MARGIN, top, MARGIN + plot_width, top + curve_height))
-    list_figures(pen, report.figures, (MARGIN + plot_width + GAP, top))
+    if report.curve is not None:
+        plot_width = 2 * PANEL + GAP
+        plot(pen, report.curve, (MARGIN, top, MARGIN + plot_width, top + below))
+        list_figures(pen, report.figures, (MARGIN + plot_width + GAP, top))
+    else:
+        for column in range(3):
+            figures = report.figures[column * lines : (column + 1) * lines]
+            list_figures(pen, figures, (MARGIN + column * (PANEL + GAP), top))
     temporary = path.with_name(f".{path.name}.part")
     sheet.save(temporary, format="PNG", optimize=True)
     temporary.replace(path)

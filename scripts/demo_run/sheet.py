@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pictures of the extracted mesh from three sides, for the report: its colours and its shape."""
+"""Pictures of a mesh alone, for the report: its colours and its shape."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import cos, radians, sin
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
@@ -19,16 +22,8 @@ def mesh_from_three_sides(
 
     The left half of each picture shows the colours as they were learned, the right half plain clay.
     """
-    scene = bpy.data.scenes.new("Sheet")
-    shown = bpy.data.objects.new("Sheet Mesh", mesh.data)
-    camera = bpy.data.objects.new("Sheet Camera", bpy.data.cameras.new("Sheet Camera"))
-    clay = bpy.data.materials.new("Sheet Clay")
-    sun = bpy.data.objects.new("Sheet Sun", bpy.data.lights.new("Sheet Sun", "SUN"))
-    try:
-        set_up(scene, shown, camera, sun)
+    with alone(mesh.data, pixels, samples) as (scene, shown, camera, clay):
         shown.matrix_world = mesh.matrix_world.copy()
-        scene.render.resolution_x = scene.render.resolution_y = pixels
-        scene.cycles.samples = samples
         pictures = []
         for name, turn, height in SIDES:
             aim(camera, shown, radians(turn), radians(height))
@@ -40,6 +35,32 @@ def mesh_from_three_sides(
                 looks.append(rendered(scene, folder / f"mesh_{name}_{look}.png"))
             pictures.append((name, halves(*looks)))
         return pictures
+
+
+def clay_picture(
+    data: bpy.types.Mesh, path: Path, pixels: int, samples: int, turn: float, height: float = 15.0
+) -> Image.Image:
+    """Renders a mesh alone in plain clay, from a direction in degrees."""
+    with alone(data, pixels, samples) as (scene, shown, camera, clay):
+        aim(camera, shown, radians(turn), radians(height))
+        scene.view_layers[0].material_override = clay
+        scene.cycles.use_denoising = True
+        return rendered(scene, path)
+
+
+@contextmanager
+def alone(data: bpy.types.Mesh, pixels: int, samples: int) -> Iterator[tuple[Any, Any, Any, Any]]:
+    """A scene, in it an object of the mesh and a camera, and clay; all is removed again."""
+    scene = bpy.data.scenes.new("Sheet")
+    shown = bpy.data.objects.new("Sheet Mesh", data)
+    camera = bpy.data.objects.new("Sheet Camera", bpy.data.cameras.new("Sheet Camera"))
+    clay = bpy.data.materials.new("Sheet Clay")
+    sun = bpy.data.objects.new("Sheet Sun", bpy.data.lights.new("Sheet Sun", "SUN"))
+    try:
+        set_up(scene, shown, camera, sun)
+        scene.render.resolution_x = scene.render.resolution_y = pixels
+        scene.cycles.samples = samples
+        yield scene, shown, camera, clay
     finally:
         bpy.data.lights.remove(sun.data)
         bpy.data.materials.remove(clay)

@@ -4,23 +4,46 @@ from types import ModuleType
 
 import headless_blender
 import pytest
-from neural_fields.addon import motion_settings, preferences, properties, session, settings
+from neural_fields.addon import (
+    motion_settings,
+    preferences,
+    properties,
+    session,
+    settings,
+    shape_settings,
+    solid_settings,
+)
 from neural_fields.addon.worker.protocol import messages
 
 pytestmark = [pytest.mark.blender, pytest.mark.timeout(120)]
 
 OPERATORS = {
     "add_camera_rig",
+    "add_csg_primitive",
     "add_field",
     "bake_motion",
+    "bake_shape",
     "cancel",
     "extract_mesh",
     "extract_mesh_sequence",
+    "fit_image",
+    "fit_latent",
+    "fit_shape",
     "import_capture",
+    "mesh_csg",
     "render_capture",
     "render_views",
+    "show_elements",
     "train",
+    "update_shape",
 }
+
+SHAPE_MESH = {"shape", "blend_to", "blend", "axes", "elements"}
+"""What only a mesh of a learned shape can be told."""
+FIELD_MESH = {
+    "surface", "crop_min", "crop_max", "keep_components", "keep_unseen", "colors", "time",
+}  # fmt: skip
+"""What only that of a field learned from pictures can, or seldom another."""
 
 
 def traces(bpy: ModuleType) -> set[str]:
@@ -84,10 +107,17 @@ def test_every_operator_answers_whether_it_can_run_in_an_empty_file(bpy: ModuleT
     answers = {name: getattr(bpy.ops.neural_fields, name).poll() for name in OPERATORS}
     assert {name for name, answer in answers.items() if not answer} == {
         "bake_motion",
+        "bake_shape",
         "cancel",
         "extract_mesh",
         "extract_mesh_sequence",
+        "fit_image",
+        "fit_latent",
+        "fit_shape",
+        "mesh_csg",
         "render_views",
+        "show_elements",
+        "update_shape",
     }
 
 
@@ -116,6 +146,8 @@ def test_an_operators_properties_and_the_stored_ones_are_the_same(bpy: ModuleTyp
         ("render_capture", scene.capture, settings.CaptureProperties),
         ("render_capture", scene.capture, motion_settings.CaptureTimeProperties),
         ("train", scene.training, settings.TrainingProperties),
+        ("fit_shape", scene.fit_shape, shape_settings.FitShapeProperties),
+        ("fit_image", scene.fit_image, shape_settings.FitImageProperties),
     ):
         operator = getattr(bpy.ops.neural_fields, name).get_rna_type().properties
         for key in shared.__annotations__:
@@ -129,7 +161,7 @@ def test_an_operators_properties_and_the_stored_ones_are_the_same(bpy: ModuleTyp
         (
             messages.ExtractMesh,
             settings.MeshProperties,
-            {"job_id", "run", "output", "colors", "time"},
+            SHAPE_MESH | {"job_id", "run", "output", "colors", "time"},
         ),
         (
             messages.ExtractMeshSequence,
@@ -140,6 +172,27 @@ def test_an_operators_properties_and_the_stored_ones_are_the_same(bpy: ModuleTyp
             messages.BakeMotion,
             motion_settings.BakeProperties,
             {"job_id", "run", "mesh", "frames", "times", "mesh_to_field"},
+        ),
+        (
+            messages.FitShape,
+            shape_settings.FitShapeProperties,
+            {"job_id", "meshes", "checkpoint_seconds"},
+        ),
+        (
+            messages.FitLatent,
+            shape_settings.FitLatentProperties,
+            {"job_id", "run", "mesh", "name", "viewpoint"},
+        ),
+        (
+            messages.ExtractMesh,
+            shape_settings.ShapeProperties,
+            FIELD_MESH | {"job_id", "run", "output", "elements", "resolution"},
+        ),
+        (messages.FitImage, shape_settings.FitImageProperties, {"job_id", "image", "output"}),
+        (
+            messages.MeshShape,
+            solid_settings.SolidProperties,
+            {"job_id", "shape", "output", "crop_min", "crop_max"},
         ),
         (
             messages.RenderViews,

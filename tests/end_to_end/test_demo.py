@@ -102,6 +102,52 @@ def test_the_demo_goes_from_a_scene_to_a_mesh_and_views_in_a_blend_file(tmp_path
         assert (output / "views" / f"view_{frame:04d}.png").is_file()
 
 
+LOOK_AT_SHAPES = """
+import json, sys
+import bpy
+bpy.ops.wm.open_mainfile(filepath=sys.argv[1])
+scene = bpy.context.scene
+meshes = [item for item in scene.objects if item.visible_get() and item.type == "MESH"]
+(sequence,) = [item for item in meshes if item.modifiers]
+heights = []
+for frame in (scene.frame_start, scene.frame_end):
+    scene.frame_set(frame)
+    shown = sequence.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+    places = [vertex.co.z for vertex in shown.vertices]
+    heights.append(max(places) - min(places))
+print("FOUND " + json.dumps({
+    "names": sorted(item.name for item in meshes),
+    "heights": heights,
+    "modifier": sequence.modifiers[0].type,
+    "cache": sequence.modifiers[0].cache_file.filepath,
+}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(590)
+def test_the_demo_of_shapes_leaves_a_morph_a_completed_mesh_and_a_drilled_one(
+    tmp_path: Path,
+) -> None:
+    output = tmp_path / "demo"
+    options = ("--shapes", "--draft", "--device", "cpu", "--output", str(output))
+    done = run("scripts/demo.py", *options, timeout=560)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert float(re.search(r"Completed half, distance\s*│\s*([\d.]+)", done.stdout)[1]) < 0.1
+    assert (output / "report.png").stat().st_size > 50_000
+
+    inside = run("-c", LOOK_AT_SHAPES, str(output / "shapes.blend"), timeout=120)
+    assert inside.returncode == 0, inside.stderr
+    found = json.loads(inside.stdout.split("FOUND ")[1].splitlines()[0])
+    assert found["names"] == [
+        "Completed Vase", "Half a Vase", "Neural Shape Mesh Sequence", "Neural Solid Mesh",
+    ]  # fmt: skip
+    # From a high vase to a low one.
+    assert found["heights"] == pytest.approx([1.6, 1.0], abs=0.15)
+    assert found["modifier"] == "MESH_SEQUENCE_CACHE"
+    assert found["cache"].startswith("//run/outputs/shape_sequence/sequence_001.usd")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(590)
 def test_the_dynamic_demo_leaves_views_and_a_mesh_for_each_frame(tmp_path: Path) -> None:

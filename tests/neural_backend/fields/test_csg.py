@@ -228,8 +228,8 @@ def test_loaded_shapes_take_the_place_of_their_files_wherever_they_are() -> None
     tree = Difference((Offset(FileShape("a.ply"), 0.1), Union((Sphere(0.2), FileShape("b")))))
     loaded: list[str] = []
 
-    def load(path: str) -> Shape:
-        loaded.append(path)
+    def load(file: FileShape) -> Shape:
+        loaded.append(file.path)
         return FunctionShape(lambda points: points.norm(dim=-1) - 1, Sphere(1.0).bounds().float())
 
     bound = bind(tree, load)

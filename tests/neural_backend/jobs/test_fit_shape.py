@@ -154,6 +154,18 @@ def test_between_two_shapes_lie_others(family, tmp_path):
     np.testing.assert_allclose(start.vertices, alone.vertices)
 
 
+def test_a_solid_may_have_a_part_that_lies_between_two_shapes(family, tmp_path):
+    way = {"blend_to": "high", "blend": 0.4, "axes": [0.3]}
+    asked = extracted(family, tmp_path / "asked.ply", shape="low", **way)
+    path = tmp_path / "solid.json"
+    path.write_text(json.dumps({"type": "file", "path": f"{family}#low", **way}))
+    nf.mesh_shape(path, tmp_path / "solid.ply", resolution=48, device="cpu")
+    solid = trimesh.load(tmp_path / "solid.ply", process=False)
+    assert np.abs(solid.bounds - asked.bounds).max() < 0.1
+    alone = extracted(family, tmp_path / "alone.ply", shape="low")
+    assert np.abs(solid.bounds - alone.bounds).max() > 0.2
+
+
 def test_a_step_along_the_first_axis_changes_the_height(family, tmp_path):
     heights = [
         np.ptp(

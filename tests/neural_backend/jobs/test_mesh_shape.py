@@ -80,6 +80,7 @@ REFUSED = {
     "flat": {"type": "box", "half_size": [1, 1]},
     "in a circle": {"type": "file", "path": "shape.json"},
     "no file": {"type": "file", "path": "gone.ply"},
+    "no family": {"type": "file", "path": "gone.ply", "blend_to": "b", "blend": 0.5},
     "no surface": {"type": "offset", "amount": -2.0, "part": BALL},
 }  # fmt: skip
 
