@@ -10,9 +10,10 @@ import contextlib
 import errno
 import logging
 import traceback
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from ..protocol.errors import JobError
 from ..protocol.messages import (
@@ -33,6 +34,8 @@ from ..protocol.messages import (
     TraceShape,
     Train,
 )
+
+OnEvent = Callable[[Event], None]
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +66,16 @@ def start(job: Job) -> Generator[Event, None, None]:
         raise ValueError(f"expected a job, got {type(job).__name__}")
     module = import_module(f".{JOB_MODULES[type(job)]}", package=__package__)
     yield from module.run(job)
+
+
+def answer_of(events: Iterable[Event], on_event: OnEvent | None = None) -> Any:
+    """Runs a job to its end, telling `on_event` of all that happens; returns what answers it."""
+    last = None
+    for event in events:
+        last = event
+        if on_event is not None:
+            on_event(event)
+    return last
 
 
 def run(job: Job) -> Generator[Event, None, None]:

@@ -18,7 +18,7 @@ ROWS = (
     {"training"},
     {"methods"},
     {"jobs"},
-    {"worker", "api", "progress_display"},
+    {"worker", "api", "api_shapes", "progress_display"},
     {"cli"},
     {"__main__", "__init__"},
 )
