@@ -300,11 +300,12 @@ class VoxelGrid:
         while self._stage < due:
             self._stage += 1
             now = self._field.space.cells_per_unit * 2
-            finer = resolutions[self._stage]
             left = self._rays_seen * (1 - fraction) / max(fraction, 1e-6)
             # Surfaces grow with the square of the resolution.
+            room = math.sqrt(self.config.most_voxels / len(self._field.rows))
+            finer = min(float(resolutions[self._stage]), now * room)
             voxels = len(self._field.rows) * (finer / now) ** 2
-            if left >= self.config.rays_per_voxel * voxels:
+            if finer > now and left >= self.config.rays_per_voxel * voxels:
                 self._field.refine(finer / 2, self.config.prune_opacity)
                 del self._adam  # whose table is as large as all else together
                 self._set_field(self._field)

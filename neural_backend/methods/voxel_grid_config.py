@@ -10,8 +10,9 @@ class VoxelGridConfig:
 
     `resolutions` count cells along the longest side of the bounds; a finer grid is taken only while
     its cells are no smaller than `cell_pixels` pixels of the pictures and at least `rays_per_voxel`
-    rays are left for each voxel. Of n grids the last is reached at `finest_at` of the budget, the
-    one before at a third of that, and so on. Each step draws `rays` rays and makes an update for
+    rays are left for each voxel; `most_voxels`, of some 400 bytes each, are what memory is meant to
+    hold. Of n grids the last is reached at `finest_at` of the budget, the one before at a third of
+    that, and so on. Each step draws `rays` rays and makes an update for
     every `update_rays` of them. Rates fall exponentially to `final_rate` of their start, and, where
     there are more than `calm_steps`, the further the more there are. `smooth_*` weigh the squared
     differences between neighbours, `distortion` how far apart a ray's light comes from, which makes
@@ -28,6 +29,7 @@ class VoxelGridConfig:
     sample_cells: float = 1.0
     cell_pixels: float = 0.6
     rays_per_voxel: float = 0.8
+    most_voxels: int = 4_500_000
     finest_at: float = 0.45
     density_rate: float = 0.6
     color_rate: float = 0.4
