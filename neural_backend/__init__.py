@@ -7,8 +7,8 @@
     nf.render_views("runs/lego")
     nf.extract_mesh("runs/lego", resolution=256)
 
-What is listed in `__all__` is explained in `neural_backend.api`; importing this package alone loads
-neither torch nor anything else.
+What is listed in `__all__` is explained in `neural_backend.api` and `neural_backend.api_shapes`;
+importing this package alone loads neither torch nor anything else.
 """
 
 from importlib import import_module
@@ -35,12 +35,22 @@ __all__ = [
     "train",
 ]
 
+_ABOUT_SHAPES = {
+    "fit_image",
+    "fit_latent",
+    "fit_shape",
+    "load_shape_run",
+    "mesh_shape",
+    "trace_shape",
+}
+
 
 def __getattr__(name: str) -> Any:
     if name == "JobError":
         return import_module(".protocol.errors", __name__).JobError
     if name in __all__:
-        return getattr(import_module(".api", __name__), name)
+        home = ".api_shapes" if name in _ABOUT_SHAPES else ".api"
+        return getattr(import_module(home, __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -9,14 +9,6 @@ line (`neural-fields train --help`) and in `neural_backend.protocol.messages`.
 from collections.abc import Iterable
 from pathlib import Path
 
-from .api_shapes import (
-    fit_image,
-    fit_latent,
-    fit_shape,
-    load_shape_run,
-    mesh_shape,
-    trace_shape,
-)
 from .datasets.capture import Capture
 from .datasets.loading import load_capture
 from .jobs import start
@@ -46,15 +38,9 @@ __all__ = [
     "evaluate",
     "extract_mesh",
     "extract_mesh_sequence",
-    "fit_image",
-    "fit_latent",
-    "fit_shape",
     "load_capture",
     "load_run",
-    "load_shape_run",
-    "mesh_shape",
     "render_views",
-    "trace_shape",
     "train",
 ]
 

@@ -225,14 +225,14 @@ class ViewsReady:
 
 @dataclass(frozen=True, kw_only=True)
 class MeshReady:
-    """A mesh was written."""
+    """A mesh was written. `level` is 0 where it was fused from depths."""
 
     type: ClassVar[str] = "mesh_ready"
     job_id: str
     output: str
     num_vertices: int
     num_faces: int
-    level: Annotated[float, "the density that it has, 0 where it is fused from depths"]
+    level: float
 
 
 @dataclass(frozen=True, kw_only=True)

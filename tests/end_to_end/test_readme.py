@@ -74,5 +74,8 @@ def test_the_operators_and_their_options_exist() -> None:
 
 
 def test_it_names_every_method_there_is() -> None:
-    missing = [name for name in (*METHODS, *SHAPE_METHODS) if f"`{name}`" not in README]
+    places = {**METHODS, **SHAPE_METHODS}
+    # Other tests add methods of their own.
+    methods = [name for name, place in places.items() if place.startswith(".")]
+    missing = [name for name in methods if f"`{name}`" not in README]
     assert not missing

@@ -13,7 +13,7 @@ from typing import get_origin
 import pytest
 
 import neural_backend
-from neural_backend import api, cli
+from neural_backend import cli
 from neural_backend.methods import registry
 from neural_backend.progress_display import ProgressDisplay, sentence
 from neural_backend.protocol import messages
@@ -210,7 +210,7 @@ def test_every_answer_has_a_sentence():
 @pytest.mark.parametrize("job_type", [*JOBS[:6], *JOBS[8:]], ids=lambda kind: kind.type)
 def test_the_python_functions_take_what_the_messages_hold(job_type):
     """One place to edit is enough of a promise only if this fails when the other is forgotten."""
-    parameters = inspect.signature(getattr(api, job_type.type)).parameters
+    parameters = inspect.signature(getattr(neural_backend, job_type.type)).parameters
     given = {name: one.default for name, one in parameters.items() if name != "on_event"}
     expected = {
         one.name: inspect.Parameter.empty if one.default is MISSING else one.default
