@@ -55,7 +55,10 @@ class Method(Protocol):
         """Box in scene units outside of which a mesh is not looked for."""
 
     def state(self) -> dict[str, Tensor]:
-        """Everything a resumed training needs, optimiser included, as tensors to be saved."""
+        """Everything a resumed training needs, optimiser included, as tensors to be saved.
+
+        They may be the method's own, and change with its next step.
+        """
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Takes back what `state` returned. Raises ValueError where names or shapes do not fit."""

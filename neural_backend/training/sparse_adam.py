@@ -95,10 +95,14 @@ class SparseAdam:
         self._on_all_rows(lambda first, last: update(first, last, *arrays))
 
     def state(self, channels: int | None = None) -> dict[str, Tensor]:
-        """Values, moments and the number of steps; of the first `channels` alone where given."""
+        """Values, moments and the number of steps; of the first `channels` alone where given.
+
+        The tables are the optimiser's own: a copy of a fine grid's would not fit into memory beside
+        it. Copy them to compare them with what later steps make of them.
+        """
         tables = {"values": self.values, "means": self.means, "squares": self.squares}
-        copies = {name: table[:, :channels].clone() for name, table in tables.items()}
-        return {**copies, "steps": torch.tensor(self.steps)}
+        parts = {name: table[:, :channels] for name, table in tables.items()}
+        return {**parts, "steps": torch.tensor(self.steps)}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Takes back what `state` returned."""
