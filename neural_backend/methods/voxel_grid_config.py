@@ -29,7 +29,7 @@ class VoxelGridConfig:
     sample_cells: float = 1.0
     cell_pixels: float = 0.6
     rays_per_voxel: float = 0.8
-    most_voxels: int = 4_500_000
+    most_voxels: int = 3_600_000
     finest_at: float = 0.45
     density_rate: float = 0.6
     color_rate: float = 0.4
