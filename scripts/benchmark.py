@@ -265,7 +265,8 @@ def _ablation(report: dict) -> list[str]:
         "## The parts of NeRF",
         "",
         "Written by `python scripts/nerf_ablation.py`: what is left of NeRF's quality without each",
-        f"of its parts, at equal steps. Scene: {report['scene']}.",
+        f"of its parts, at equal steps, the means of {report['seeds']} trainings. "
+        f"Scene: {report['scene']}.",
         "",
         "| variant | PSNR | SSIM | in the paper |",
         "|---|---|---|---|",

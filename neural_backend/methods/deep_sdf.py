@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..datasets.shape_set import ShapeSet
 from ..fields.deep_sdf import DeepSDFField
 from ..meshing.isosurface import Isosurface
+from ..sampling.bends import Bends, draw_bends
 from ..training.adam_state import Rate, ScheduledAdam
 from ..training.shape_losses import clamped_distance_error, code_prior
 from .shape_base import Observation, OptimizedShapes, TrainingProgress
@@ -27,7 +28,9 @@ class DeepSDFConfig:
         16384 points of each a step, clamped to 0.1, the codes' prior weighted 1e-4, codes drawn
         with a deviation of 0.01, learning rates that halve every 500 of 2000 passes.
     Differs: `steps` count steps, not passes; rates fall evenly. `fit_*` are for codes of shapes
-        that were not learned.
+        that were not learned. Each shape is learned in `variants`, itself and bent ones with codes
+        of their own, so that few shapes make a family in which others are found: axes are bent by
+        up to `swing` and stretched by up to `stretch`.
     """
 
     steps: int = 100_000
@@ -49,6 +52,9 @@ class DeepSDFConfig:
     fit_points: int = 8000
     fit_rate: float = 5e-3
     fit_prior: float = 1e-4
+    variants: int = 1
+    swing: float = 0.5
+    stretch: float = 0.15
 
 
 _SMALL = DeepSDFConfig(
@@ -67,11 +73,13 @@ _SMALL = DeepSDFConfig(
     fit_steps=200,
     fit_points=1024,
     fit_rate=2e-2,
-    fit_prior=1e-3,
+    variants=6,
 )
 
+_DRAFT = {"steps": 2000, "width": 96, "depth": 4, "variants": 1}
+
 PRESETS: dict[str, DeepSDFConfig] = {
-    "draft": DeepSDFConfig(**{**vars(_SMALL), "steps": 2000, "width": 96, "depth": 4}),
+    "draft": DeepSDFConfig(**{**vars(_SMALL), **_DRAFT}),
     "standard": _SMALL,
     "final": DeepSDFConfig(),
 }
@@ -79,7 +87,7 @@ PRESETS: dict[str, DeepSDFConfig] = {
 
 
 class _CodedShapes(nn.Module):
-    """The network and the codes of the shapes that it learns from."""
+    """The network and the codes of what it learns from: the shapes, then their bent variants."""
 
     def __init__(self, field: DeepSDFField, codes: Float[Tensor, "shapes latent"]) -> None:
         super().__init__()
@@ -91,7 +99,8 @@ class DeepSDF(OptimizedShapes):
     """Learns a network and a code for each shape at once; a code for a new shape is sought.
 
     Source: Park et al. 2019, "DeepSDF", sec. 4.
-    Differs: the search for a code starts from the known one that fits best, not from zero.
+    Differs: the search for a code starts from the known one that fits best, not from zero; bent
+        variants of the shapes are learned too.
     """
 
     name: ClassVar[str] = "deep_sdf"
@@ -116,7 +125,14 @@ class DeepSDF(OptimizedShapes):
             config.frequencies,
             generator,
         )
-        codes = torch.randn(num_shapes, config.latent_dim, generator=generator)
+        self._num_shapes, num_codes = num_shapes, num_shapes * config.variants
+        codes = torch.randn(num_codes, config.latent_dim, generator=generator)
+        bends = draw_bends(num_codes, config.swing, config.stretch, generator, self.device)
+        # The first of all variants are the shapes as they are.
+        as_given = torch.arange(num_codes, device=self.device)[:, None, None] < num_shapes
+        still = draw_bends(num_codes, 0.0, 0.0, generator, self.device)
+        pairs = zip(still, bends, strict=True)
+        self._bends = Bends(*(torch.where(as_given, *pair) for pair in pairs))
         self.network: _CodedShapes = _CodedShapes(field, codes * config.code_deviation)
         self.network.to(self.device)
         self.optimizer = ScheduledAdam(
@@ -131,13 +147,15 @@ class DeepSDF(OptimizedShapes):
     ) -> dict[str, float | Tensor]:
         """Takes a step on some shapes: clamped distances, and the prior on their codes (eq. 9)."""
         config = self.config
-        count = min(config.shapes, len(shapes))
-        chosen = torch.randperm(len(shapes), generator=generator)[:count]
-        near, near_by = shapes.draw("near", chosen, config.near, generator)
-        uniform, anywhere = shapes.draw("uniform", chosen, config.uniform, generator)
-        codes = self.network.codes[chosen.to(self.device)]
-        predicted = self.network.field.each(torch.cat([near, uniform], dim=1), codes)
-        true = torch.cat([near_by, anywhere], dim=1)
+        num_codes = len(self.network.codes)
+        chosen = torch.randperm(num_codes, generator=generator)[: config.shapes]
+        near, near_by = shapes.draw("near", chosen % len(shapes), config.near, generator)
+        uniform, anywhere = shapes.draw("uniform", chosen % len(shapes), config.uniform, generator)
+        chosen = chosen.to(self.device)
+        codes, bends = self.network.codes[chosen], Bends(*(part[chosen] for part in self._bends))
+        points = torch.cat([near, uniform], dim=1)
+        predicted = self.network.field.each(bends.move(points), codes)
+        true = torch.cat([near_by, anywhere], dim=1) * bends.magnification(points)
         error = clamped_distance_error(predicted, true, config.limit).mean()
         # As in the authors' program, the prior comes in over the first hundredth.
         trust = min(1.0, progress.fraction * 100)
@@ -146,7 +164,7 @@ class DeepSDF(OptimizedShapes):
         return {"loss": loss.detach(), "distance": error.detach()}
 
     def codes(self) -> Float[Tensor, "shapes latent"]:
-        return self.network.codes.detach()
+        return self.network.codes.detach()[: self._num_shapes]
 
     def fit_latent(
         self, seen: Observation, generator: torch.Generator, steps: int = 0

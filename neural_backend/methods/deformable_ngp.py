@@ -23,6 +23,9 @@ from .hash_grid_method import HashGridMethod
 from .instant_ngp_config import InstantNGPConfig, build_field, most_steps
 from .moving_hull import moving_hull
 
+_SIDES = 2
+"""Pictures of a moment, on average, that make a capture many-sided."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DeformableNGPConfig(InstantNGPConfig):
@@ -32,7 +35,8 @@ class DeformableNGPConfig(InstantNGPConfig):
     and `time_octaves` of times, hands on `handed_on` features, and learns at `deformation_rate`
     times the rate of the field. Its displacements are what it gives times `reach` half sides of the
     bounds: the smaller, the calmer is what rests. These three have other values where the scene is
-    `unbounded`. A displacement by the whole cube costs `rest`
+    `unbounded`, and `handed_on` has another where every moment is seen from several sides. A
+    displacement by the whole cube costs `rest`
     wherever something is shown. The times that the deformation is told are off by up to
     `time_noise` at first, by nothing from half of the training on. The occupancy of an object has
     `slices` of the time. In each, a cell may be full if a `hull_share` of the silhouettes of the
@@ -45,6 +49,7 @@ class DeformableNGPConfig(InstantNGPConfig):
     time_octaves: int = 4
     deformation_width: int = 64
     handed_on: int = 0
+    handed_on_many_sided: int = 8
     reach: float = 0.1
     deformation_rate: float = 0.2
     handed_on_unbounded: int = 8
@@ -99,6 +104,10 @@ class DeformableNGP(HashGridMethod):
                 reach=config.reach_unbounded,
                 deformation_rate=config.deformation_rate_unbounded,
             )
+        elif times and num_views >= _SIDES * len(times):
+            # What is there at a moment can be learned as it is, where more than one picture shows
+            # it. Seen from one side, only what it was at other moments tells its depth.
+            config = replace(config, handed_on=config.handed_on_many_sided)
         self.config, self.times = config, times
         generator = torch.Generator().manual_seed(seed)
         canonical = build_field(config, bounds, unbounded, generator, config.handed_on)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..datasets.shape_set import ShapeSet
 from ..fields.occupancy_network import OccupancyNetworkField
 from ..meshing.isosurface import Isosurface
+from ..sampling.bends import draw_bends
 from ..training.adam_state import Rate, ScheduledAdam
 from ..training.shape_losses import occupancy_error
 from .shape_base import Observation, OptimizedShapes, TrainingProgress
@@ -21,13 +22,13 @@ class OccupancyNetworkConfig:
     """How the network is built and trained; the defaults are the paper's.
 
     Each step shows `cloud` points on the surface, off it by `cloud_noise`, of each of `shapes`
-    shapes, and asks for `uniform` points in the box and `near` ones about the surface. `stretch`
-    scales shapes along each axis by up to that share, another one each time.
+    shapes, and asks for `uniform` points in the box and `near` ones about the surface. Each
+    time shapes are bent anew, along each axis by up to `swing` and in length by up to `stretch`.
 
     Source: Mescheder et al. 2019, "Occupancy networks", sec. 4 (300 points with noise of 0.05 of a
         tenth of the box), supplementary sec. 1 and 2 and the authors' program (64 shapes, 2048
         points, rate 1e-4, threshold 0.2).
-    Differs: points about the surface and stretched shapes are extensions; the paper has none.
+    Differs: points about the surface and bent shapes are extensions; the paper has none.
     """
 
     steps: int = 300_000
@@ -42,6 +43,7 @@ class OccupancyNetworkConfig:
     cloud_noise: float = 0.01
     uniform: int = 2048
     near: int = 0
+    swing: float = 0.0
     stretch: float = 0.0
     learning_rate: float = 1e-4
     final_learning_rate: float = 1e-4
@@ -58,6 +60,7 @@ _SMALL = OccupancyNetworkConfig(
     shapes=16,
     uniform=256,
     near=256,
+    swing=0.5,
     stretch=0.15,
     learning_rate=2e-3,
     final_learning_rate=1e-4,
@@ -141,11 +144,10 @@ class OccupancyNetwork(OptimizedShapes):
         uniform, anywhere = shapes.draw("uniform", chosen, config.uniform, generator)
         points = torch.cat([near, uniform], dim=1)
         inside = (torch.cat([near_by, anywhere], dim=1) < 0).float()
-        stretch = 1 + config.stretch * (2 * torch.rand(count, 1, 3, generator=generator) - 1)
-        stretch = stretch.to(self.device)
+        bends = draw_bends(count, config.swing, config.stretch, generator, self.device)
         self.network.train()
-        codes = self.network.field.encode(clouds * stretch + config.cloud_noise * noise)
-        loss = occupancy_error(self.network.field.each(points * stretch, codes), inside)
+        codes = self.network.field.encode(bends.move(clouds) + config.cloud_noise * noise)
+        loss = occupancy_error(self.network.field.each(bends.move(points), codes), inside)
         self.optimizer.step(loss, progress.fraction)
         return {"loss": loss.detach()}
 

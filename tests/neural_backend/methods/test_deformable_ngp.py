@@ -157,6 +157,14 @@ def test_the_plain_torch_path_learns_too(ball):
     assert last_layer.abs().max() > 1e-3
 
 
+@pytest.mark.parametrize(("views", "handed_on"), [(5, 0), (9, 0), (10, 3), (40, 3)])
+def test_features_are_handed_on_where_moments_are_seen_from_several_sides(ball, views, handed_on):
+    config = replace(SMALL, handed_on_many_sided=3)
+    times = tuple(time / 4 for time in range(5))
+    method = DeformableNGP(config, ball[1], False, views, CPU, times)
+    assert method.moving.sizes.features == handed_on
+
+
 def test_a_scene_without_times_is_learned_as_one_that_rests(ball):
     batches, bounds = ball
     method = DeformableNGP(SMALL, bounds, False, batches.num_views, CPU)

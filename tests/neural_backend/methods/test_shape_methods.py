@@ -85,6 +85,26 @@ def test_a_ball_between_those_that_were_learned_is_found(deep_sdf):
     assert torch.equal(again, code)
 
 
+def test_bent_variants_have_codes_of_their_own_and_are_not_shown():
+    config = DeepSDFConfig(
+        steps=60, latent_dim=4, width=16, depth=2, shapes=6, near=48, uniform=16, variants=3,
+    )  # fmt: skip
+    method = learn(DeepSDF, config, balls())
+    assert len(method.network.codes) == 3 * len(RADII)
+    assert torch.equal(method.codes(), method.network.codes[: len(RADII)])
+    start = DeepSDF(config, method.network.field.bounds, len(RADII), torch.device("cpu"))
+    assert (method.network.codes != start.network.codes).any(dim=1).all()
+
+
+def test_a_variant_is_bent_and_the_shape_itself_is_not():
+    config = DeepSDFConfig(latent_dim=4, width=16, depth=2, variants=2)
+    method = DeepSDF(config, torch.tensor([[-1.0] * 3, [1.0] * 3]), 3, torch.device("cpu"))
+    points = torch.rand(6, 50, 3) * 2 - 1
+    moved = method._bends.move(points)
+    torch.testing.assert_close(moved[:3], points[:3])
+    assert ((moved[3:] - points[3:]).abs().amax(dim=(1, 2)) > 0.01).all()
+
+
 def test_half_a_ball_is_completed(deep_sdf):
     sample = measured(ball(0.6), count=4000, seed=9)
     half = sample.surface[sample.surface[:, 0] > 0]
