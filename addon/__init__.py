@@ -51,10 +51,16 @@ def _modules() -> tuple[ModuleType, ...]:
         solids,
         train,
     )
+    from .panels import capture as capture_panel
+    from .panels import output as output_panel
+    from .panels import shapes as shapes_panel
+    from .panels import training as training_panel
 
     learned = (capture, import_capture, train, mesh, motion, render)
     operators = (*learned, shapes, bake_shape, solids, fit_image)
-    return preferences, properties, results, *operators
+    # A sub-panel comes after the panel that it lies in.
+    panels = (capture_panel, training_panel, shapes_panel, output_panel)
+    return preferences, properties, results, *operators, *panels
 
 
 def _at_exit() -> None:
