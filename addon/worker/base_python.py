@@ -71,9 +71,7 @@ def usable_bases(own: Path, variables: Mapping[str, str] = os.environ) -> list[B
         known.append(blender)
     if usable := [*known, *newer]:
         return usable
-    tried = [
-        f"{base.python} ({base.problem or 'it brings no pip'})" for base in (*found, blender)
-    ]
+    tried = [f"{base.python} ({base.problem or 'it brings no pip'})" for base in (*found, blender)]
     raise JobError(
         f"There is no Python to make the worker's environment from; tried {', '.join(tried)}.",
         _what_to_install([base.problem for base in (*found, blender)]),
@@ -167,13 +165,13 @@ def _named_pythons(variables: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _what_to_install(problems: list[str]) -> str:
-    if sys.platform == "linux" and shutil.which("apt-get") and "it lacks the module venv" in (
-        problems
+    if (
+        sys.platform == "linux"
+        and shutil.which("apt-get")
+        and "it lacks the module venv" in (problems)
     ):
         return "Install the package python3-venv (sudo apt install python3-venv), then try again."
-    return (
-        "Install Python 3.11 to 3.13 from python.org or your system's packages, then try again."
-    )
+    return "Install Python 3.11 to 3.13 from python.org or your system's packages, then try again."
 
 
 def _dotted(version: tuple[int, ...]) -> str:

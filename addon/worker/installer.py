@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from .base_python import pip_wheel, usable_bases
-from .checks import NEEDED_MODULES, probe_command, read_probe
+from .checks import NEEDED_MODULES, Probe, probe_command, read_probe
 from .child import Child
 from .environment import check_python, child_variables
 from .install_plan import Plan, Step, check_disk
@@ -27,6 +27,7 @@ LOG = "install.log"
 TRIES = 3
 """How often a download that breaks off is taken up again before the user is asked."""
 PAUSE_S = 2.0
+REMOVAL_S = 10.0
 INSTALLING_SHARE = 0.2
 """Of a step's time, what unpacking takes once all is downloaded."""
 RAW_PROGRESS_SINCE = (24, 1)
@@ -90,6 +91,8 @@ class Installation:
         self.plan = plan
         self.outcome: Outcome = "running"
         self.problem: Problem | None = None
+        self.probe: Probe | None = None
+        """What the finished environment said of itself."""
         self.progress = InstallProgress(0, len(plan.steps), "Starting")
         self._own_python = own_python
         self._variables = variables
@@ -181,7 +184,15 @@ class Installation:
                 f"{environment} exists and is no Python environment.",
                 "Move it away, or choose another Environment Folder in the preferences.",
             )
-        shutil.rmtree(environment)
+        deadline = time.monotonic() + REMOVAL_S
+        while True:
+            self._raise_if_cancelled()
+            try:
+                return shutil.rmtree(environment)
+            except OSError:  # on Windows as long as a worker that was told to end still runs there
+                if time.monotonic() > deadline:
+                    raise
+            self._cancelled.wait(PAUSE_S / 4)
 
     def _do(self, step: Step, log: IO[str]) -> None:
         if step.key == "environment":
@@ -253,9 +264,12 @@ class Installation:
         """Imports what was installed: a library that the system lacks shows here and only here."""
         reader = PipReader()
         status = self._call(probe_command(self.plan.python), reader, log)
-        probe = read_probe(reader.tail, status)
-        bad = [f"{name} ({probe.problems[name]})" for name in NEEDED_MODULES if (
-            name in probe.problems)]
+        probe = self.probe = read_probe(reader.tail, status)
+        bad = [
+            f"{name} ({probe.problems[name]})"
+            for name in NEEDED_MODULES
+            if (name in probe.problems)
+        ]
         if not (bad or probe.problem):
             return
         # Whatever has happened to the packages, they cannot be relied on.
