@@ -34,7 +34,7 @@ class Candidate:
 
 
 def candidates(
-    variables: Mapping[str, str], places: Places | None = None, checkout: Path = BACKEND.parent
+    variables: Mapping[str, str], places: Places | None = None
 ) -> Iterator[Candidate]:
     """Pythons worth a look, best first, each once, only those that exist.
 
@@ -42,7 +42,7 @@ def candidates(
     their own paths, not by what those lead to.
     """
     seen = set()
-    for candidate in _all(variables, places or Places(), checkout):
+    for candidate in _all(variables, places or Places()):
         try:
             exists = candidate.python.is_file()
         except OSError:
@@ -61,10 +61,10 @@ def python_of(environment: Path) -> Path:
     return in_root if in_root.is_file() and not in_scripts.is_file() else in_scripts
 
 
-def _all(variables: Mapping[str, str], places: Places, checkout: Path) -> Iterator[Candidate]:
+def _all(variables: Mapping[str, str], places: Places) -> Iterator[Candidate]:
     if chosen := variables.get(VARIABLE):
         yield Candidate(Path(chosen).expanduser(), f"the variable {VARIABLE}")
-    for environment, origin in _environments(variables, places, checkout):
+    for environment, origin in _environments(variables, places):
         yield Candidate(python_of(environment), origin)
     for name in ("python3", "python"):
         if found := shutil.which(name, path=variables.get("PATH", "")):
@@ -72,11 +72,11 @@ def _all(variables: Mapping[str, str], places: Places, checkout: Path) -> Iterat
 
 
 def _environments(
-    variables: Mapping[str, str], places: Places, checkout: Path
+    variables: Mapping[str, str], places: Places
 ) -> Iterator[tuple[Path, str]]:
     if places.own is not None:
         yield places.own / "venv", "the add-on's own environment"
-    yield checkout / ".venv", "the add-on's checkout"
+    yield BACKEND.parent / ".venv", "the add-on's checkout"
     for name in ("VIRTUAL_ENV", "CONDA_PREFIX"):
         if folder := variables.get(name):
             yield Path(folder), f"the active environment ({name})"
