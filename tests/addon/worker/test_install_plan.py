@@ -57,7 +57,9 @@ def test_each_kind_of_computer_gets_its_torch(
     assert "torch>=2.6,<3" in step.attempts[-1], "any release will do in the end"
     assert [step.key for step in plan.steps] == ["environment", "pip", "torch", "packages", "check"]
     (packages,) = (step for step in plan.steps if step.key == "packages")
-    assert packages.attempts == (tuple(line for line in read_requirements() if "torch" not in line),)
+    assert packages.attempts == (
+        tuple(line for line in read_requirements() if "torch" not in line),
+    )
 
 
 def test_the_choice_of_the_user_counts_and_what_is_odd_is_noted() -> None:
