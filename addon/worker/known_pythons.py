@@ -33,9 +33,7 @@ class Candidate:
     origin: str
 
 
-def candidates(
-    variables: Mapping[str, str], places: Places | None = None
-) -> Iterator[Candidate]:
+def candidates(variables: Mapping[str, str], places: Places | None = None) -> Iterator[Candidate]:
     """Pythons worth a look, best first, each once, only those that exist.
 
     An environment's Python is often a link to one that several share, so they are told apart by
@@ -71,9 +69,7 @@ def _all(variables: Mapping[str, str], places: Places) -> Iterator[Candidate]:
             yield Candidate(Path(found), "PATH")
 
 
-def _environments(
-    variables: Mapping[str, str], places: Places
-) -> Iterator[tuple[Path, str]]:
+def _environments(variables: Mapping[str, str], places: Places) -> Iterator[tuple[Path, str]]:
     if places.own is not None:
         yield places.own / "venv", "the add-on's own environment"
     yield BACKEND.parent / ".venv", "the add-on's checkout"
