@@ -5,6 +5,7 @@ Reads what `environment_state` and `session` have in memory, and nothing else.
 """
 
 import textwrap
+from typing import Any
 
 import bpy
 
@@ -24,7 +25,7 @@ WELCOME = (
 )
 
 
-def draw_environment(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+def draw_environment(layout: Any, context: bpy.types.Context) -> None:
     """The state, and what can be done in it."""
     state = environment_state.state()
     if state.phase == "installing":
@@ -50,7 +51,7 @@ def draw_environment(layout: bpy.types.UILayout, context: bpy.types.Context) -> 
         _draw_ways(layout, "Install")
 
 
-def draw_checks(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+def draw_checks(layout: Any, context: bpy.types.Context) -> None:
     """One row a check: its state, what it found and the button that puts it right."""
     box = layout.box().column(align=True)
     for check in environment_state.checks(session.worker()):
@@ -62,10 +63,10 @@ def draw_checks(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 
 def draw_text(
-    layout: bpy.types.UILayout,
+    layout: Any,
     context: bpy.types.Context,
     text: str,
-    icon: str = "NONE",
+    icon: Any = "NONE",
     taken: int = 0,
 ) -> None:
     """Text in as many lines as it needs in this region; `taken` letters of it are not free."""
@@ -83,7 +84,7 @@ def wrap(context: bpy.types.Context, text: str, taken: int = 0) -> list[str]:
     return [line for part in text.splitlines() for line in textwrap.wrap(part, letters)]
 
 
-def _draw_installing(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+def _draw_installing(layout: Any, context: bpy.types.Context) -> None:
     installation = environment_state.state().installation
     if installation is None:
         return
@@ -98,7 +99,7 @@ def _draw_installing(layout: bpy.types.UILayout, context: bpy.types.Context) -> 
     layout.label(text=" · ".join(details) or "You can go on working meanwhile")
 
 
-def _draw_found(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+def _draw_found(layout: Any, context: bpy.types.Context) -> None:
     found = environment_state.state().found
     if found is None or found.check is None:
         return
@@ -106,7 +107,7 @@ def _draw_found(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     draw_text(layout, context, f"{found.check.python} ({found.origin})")
 
 
-def _draw_missing(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+def _draw_missing(layout: Any, context: bpy.types.Context) -> None:
     found = environment_state.state().found
     refused = found.refused if found is not None else ()
     draw_text(layout, context, WELCOME)
@@ -123,7 +124,7 @@ def _draw_missing(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
         body.label(text=f"and {len(refused) - REFUSED_SHOWN} more", icon="BLANK1")
 
 
-def _draw_problem(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+def _draw_problem(layout: Any, context: bpy.types.Context) -> None:
     state = environment_state.state()
     box = layout.box().column(align=True)
     box.alert = True
@@ -131,7 +132,7 @@ def _draw_problem(layout: bpy.types.UILayout, context: bpy.types.Context) -> Non
     draw_text(layout, context, state.remedy)
 
 
-def _draw_ways(layout: bpy.types.UILayout, install_label: str) -> None:
+def _draw_ways(layout: Any, install_label: str) -> None:
     """Install, Find, Manual."""
     column = layout.column(align=True)
     large = column.row(align=True)
@@ -142,7 +143,7 @@ def _draw_ways(layout: bpy.types.UILayout, install_label: str) -> None:
     row.operator("neural_fields.copy_install_command", text="Manual", icon="COPYDOWN")
 
 
-def _draw_check(layout: bpy.types.UILayout, context: bpy.types.Context, check: Check) -> None:
+def _draw_check(layout: Any, context: bpy.types.Context, check: Check) -> None:
     operator, label = check.fix
     row = layout.row(align=True)
     row.alert = check.state == "failed"

@@ -8,7 +8,7 @@ from bpy.props import EnumProperty, StringProperty
 
 from .. import environment_state, preferences, session
 from ..settings import FORGET, FORGET_PATH
-from ..worker.install_plan import Plan, check_disk, make_plan, manual_commands
+from ..worker.install_plan import Choice, Plan, check_disk, make_plan, manual_commands
 from ..worker.installer import LOG, Installation
 from ..worker.protocol import JobError
 from ..worker.terminal import ProgressBar
@@ -162,7 +162,7 @@ class NEURALFIELDS_OT_install_environment(_Installs, bpy.types.Operator):
         is_given = self.properties.is_property_set("build")
         wheels = absolute(self.wheels_folder or stored.wheels_folder)
         folder = Path(absolute(self.folder)) if self.folder else environment_state.folder()
-        choice = self.build if is_given else stored.torch_build
+        choice: Choice = self.build if is_given else stored.torch_build  # type: ignore[assignment]
         return make_plan(folder, environment_state.machine(), choice, wheels)
 
     def _wait(self, installation: Installation) -> Outcome:
@@ -220,12 +220,13 @@ class NEURALFIELDS_OT_copy_install_command(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         stored = preferences.get()
+        choice: Choice = stored.torch_build  # type: ignore[assignment]
         try:
             with reporting(self):
                 plan = make_plan(
                     environment_state.folder(),
                     environment_state.machine(),
-                    stored.torch_build,
+                    choice,
                     absolute(stored.wheels_folder),
                 )
         except RefusedError:
@@ -263,8 +264,11 @@ class NEURALFIELDS_OT_check_environment(bpy.types.Operator):
         while environment_state.state().examination is not None:
             environment_state.wait()
         for check in environment_state.checks(session.worker()):
-            level = "INFO" if check.state == "ok" else "WARNING"
-            self.report({level}, f"{check.name}: {check.text}")
+            text = f"{check.name}: {check.text}"
+            if check.state == "ok":
+                self.report({"INFO"}, text)
+            else:
+                self.report({"WARNING"}, text)
         return {"FINISHED"}
 
 

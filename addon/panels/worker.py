@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Worker: the process that trains, what it computes on, and whether all is well."""
 
+from typing import Any
+
 import bpy
 
 from .. import environment_state, session
@@ -38,7 +40,7 @@ class NEURALFIELDS_PT_worker_checks(InTab, bpy.types.Panel):
         layout.operator("neural_fields.show_preferences", text="Preferences", icon="PREFERENCES")
 
 
-def _state() -> tuple[str, str]:
+def _state() -> tuple[Any, str]:
     """The worker in a few words, with an icon."""
     running = session.running()
     if session.is_starting():

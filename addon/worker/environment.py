@@ -101,7 +101,7 @@ class Search:
                 "Choose the Python of an environment in which the neural-fields package is "
                 "installed.",
             )
-        refused = []
+        refused: list[tuple[Candidate, PythonCheck]] = []
         first = [] if chosen is None else [chosen]
         for candidate in (*first, *candidates(self._variables, self._places)):
             if self._given_up.is_set():

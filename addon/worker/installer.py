@@ -206,7 +206,7 @@ class Installation:
         """From the first base Python that manages it."""
         plan = self.plan
         wheel = pip_wheel(plan.wheels_folder)
-        problem = None
+        problem = Problem("There is no Python to begin with.", "")
         for base in usable_bases(self._own_python, self._variables):
             self._raise_if_cancelled()
             self._change(step)
@@ -222,7 +222,6 @@ class Installation:
             if status == 0:
                 return
             problem = problem_of(reader.tail, status, str(self.log))
-        assert problem is not None
         raise _FailedError(problem)
 
     def _install_packages(self, step: Step, log: IO[str]) -> None:

@@ -182,8 +182,8 @@ def test_check_says_the_state_of_each(bpy: ModuleType, tmp_path: Path, said: Sai
     python = stand_in(tmp_path / "bin", "")
     # The search asks with a program, the check with a file.
     python.write_text(
-        "#!/bin/sh\ncase \"$2\" in -X) echo '%s';; *) echo '[[3, 12, 1], []]';; esac\n"
-        % json.dumps(report)
+        f"#!/bin/sh\ncase $2 in -X) echo '{json.dumps(report)}';; "
+        "*) echo '[[3, 12, 1], []]';; esac\n"
     )
     assert bpy.ops.neural_fields.check_environment() == {"FINISHED"}
     lines = said()

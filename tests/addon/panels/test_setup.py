@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the first-run box, the preferences and the worker's panel show in each state."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -44,13 +44,13 @@ PROGRESS = InstallProgress(
 
 
 @pytest.fixture
-def show(monkeypatch: pytest.MonkeyPatch) -> Iterator:
+def show(monkeypatch: pytest.MonkeyPatch) -> Callable[..., EnvironmentState]:
     def show(**values: object) -> EnvironmentState:
         state = EnvironmentState(**values)
         monkeypatch.setattr(environment_state, "_state", state)
         return state
 
-    yield show
+    return show
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from neural_fields.addon.worker.install_plan import (
 from neural_fields.addon.worker.machine import Machine
 from neural_fields.addon.worker.protocol import BACKEND, JobError
 
+from scripts import environment
+
 LINUX = Machine("linux", "x86_64")
 WINDOWS = Machine("win32", "amd64")
 MAC = Machine("darwin", "arm64")
@@ -26,6 +28,10 @@ ANCIENT = Machine("linux", "x86_64", (470, 82), "K80", (3, 7))
 ON_WINDOWS = Machine("win32", "amd64", (581, 42), "RTX 4090", (8, 9))
 
 CPU, CUDA_13, CUDA_12 = (INDEX + name for name in ("cpu", "cu130", "cu126"))
+
+
+def test_the_release_of_torch_is_the_one_that_the_project_is_tested_with() -> None:
+    assert install_plan.TORCH == environment.TORCH
 
 
 def test_the_list_that_is_shipped_is_that_of_the_project() -> None:
