@@ -225,20 +225,28 @@ class Installation:
         raise _FailedError(problem)
 
     def _install_packages(self, step: Step, log: IO[str]) -> None:
-        """Tries one source after the other, and each again where the network fails."""
+        """Tries one source after the other."""
+        problem = Problem("There is nothing to install from.", "")
         for attempt in step.attempts:
-            for tries_left in reversed(range(1 if step.is_optional else TRIES)):
-                problem = self._pip(step, attempt, log)
-                if problem is None:
-                    return
-                if not problem.is_passing or tries_left == 0:
-                    break
-                self._cancelled.wait(PAUSE_S)
+            found = self._with_patience(step, attempt, log)
+            if found is None:
+                return
+            problem = found
             if not problem.is_not_offered:
                 break
         if step.is_optional and (problem.is_not_offered or problem.is_passing):
             return
         raise _FailedError(problem)
+
+    def _with_patience(self, step: Step, attempt: tuple[str, ...], log: IO[str]) -> Problem | None:
+        """Tries a source again where the network fails; what went wrong last, or None."""
+        problem = self._pip(step, attempt, log)
+        for _ in range(0 if step.is_optional else TRIES - 1):
+            if problem is None or not problem.is_passing:
+                break
+            self._cancelled.wait(PAUSE_S)
+            problem = self._pip(step, attempt, log)
+        return problem
 
     def _pip(self, step: Step, arguments: tuple[str, ...], log: IO[str]) -> Problem | None:
         """One run of pip; what went wrong, or None."""

@@ -74,8 +74,8 @@ def _environments(variables: Mapping[str, str], places: Places) -> Iterator[tupl
         yield places.own / "venv", "the add-on's own environment"
     yield BACKEND.parent / ".venv", "the add-on's checkout"
     for name in ("VIRTUAL_ENV", "CONDA_PREFIX"):
-        if folder := variables.get(name):
-            yield Path(folder), f"the active environment ({name})"
+        if active := variables.get(name):
+            yield Path(active), f"the active environment ({name})"
     if places.project is not None:
         for name in (".venv", "venv"):
             yield places.project / name, "beside the .blend file"
