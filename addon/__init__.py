@@ -42,6 +42,7 @@ def _modules() -> tuple[ModuleType, ...]:
     from .operators import (
         bake_shape,
         capture,
+        environment,
         fit_image,
         import_capture,
         mesh,
@@ -51,10 +52,25 @@ def _modules() -> tuple[ModuleType, ...]:
         solids,
         train,
     )
+    from .panels import capture as capture_panel
+    from .panels import output as output_panel
+    from .panels import setup as setup_panel
+    from .panels import shapes as shapes_panel
+    from .panels import training as training_panel
+    from .panels import worker as worker_panel
 
     learned = (capture, import_capture, train, mesh, motion, render)
-    operators = (*learned, shapes, bake_shape, solids, fit_image)
-    return preferences, properties, results, *operators
+    operators = (environment, *learned, shapes, bake_shape, solids, fit_image)
+    # A sub-panel comes after the panel that it lies in.
+    panels = (
+        setup_panel,
+        capture_panel,
+        training_panel,
+        shapes_panel,
+        output_panel,
+        worker_panel,
+    )
+    return preferences, properties, results, *operators, *panels
 
 
 def _at_exit() -> None:

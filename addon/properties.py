@@ -181,6 +181,10 @@ class NEURALFIELDS_PG_field(FieldTimeProperties, bpy.types.PropertyGroup):
     solid: PointerProperty(type=NEURALFIELDS_PG_solid)
 
 
+class NEURALFIELDS_PG_window(bpy.types.PropertyGroup):
+    """On the window manager: what belongs to this Blender's session and is not saved."""
+
+
 CLASSES = (
     NEURALFIELDS_PG_rig,
     NEURALFIELDS_PG_capture,
@@ -200,6 +204,7 @@ CLASSES = (
     NEURALFIELDS_PG_solid,
     NEURALFIELDS_PG_scene,
     NEURALFIELDS_PG_field,
+    NEURALFIELDS_PG_window,
 )
 
 
@@ -212,9 +217,13 @@ def register() -> None:
     bpy.types.Object.neural_field = PointerProperty(  # type: ignore[func-returns-value]
         type=NEURALFIELDS_PG_field
     )
+    bpy.types.WindowManager.neural_fields = PointerProperty(  # type: ignore[func-returns-value]
+        type=NEURALFIELDS_PG_window
+    )
 
 
 def unregister() -> None:
+    del bpy.types.WindowManager.neural_fields
     del bpy.types.Object.neural_field
     del bpy.types.Scene.neural_fields
     for group in reversed(CLASSES):
