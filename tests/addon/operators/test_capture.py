@@ -10,6 +10,7 @@ from neural_fields.addon import preferences, session
 from neural_fields.addon.scene.captures import FINAL
 
 from neural_backend.datasets.loading import load_capture
+from tests.worker_python import WORKER_PYTHON
 
 pytestmark = [pytest.mark.blender, pytest.mark.timeout(120)]
 
@@ -202,7 +203,7 @@ def test_a_colmap_model_comes_in_by_way_of_the_worker(
 ) -> None:
     from PIL import Image
 
-    monkeypatch.setenv("NEURAL_FIELDS_PYTHON", sys.executable)
+    monkeypatch.setenv("NEURAL_FIELDS_PYTHON", str(WORKER_PYTHON))
     capture = tmp_path / "statue"
     sparse = capture / "sparse" / "0"
     sparse.mkdir(parents=True)
