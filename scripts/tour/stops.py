@@ -14,7 +14,7 @@ from .screen import Screen, SharedFolder, TourError
 from .sidebar import Box, Map, Sidebar, shown_panels
 
 TAB = "Neural Fields"
-FIND = "neural_fields.find_python"
+FIND = "neural_fields.find_environment"
 TRY_IT = "neural_fields.try_it"
 ENGINE = "NEURAL_FIELDS"
 MARGIN = 24
