@@ -156,7 +156,9 @@ def screenshot(path: str, window: int = 0) -> bool:
 
 def scene() -> dict[str, Any]:
     """What is in the scene, and how the jobs are."""
-    session = sys.modules[f"{PACKAGE}.addon.session"]
+    session = next(
+        module for name, module in sys.modules.items() if name.endswith(".addon.session")
+    )
     return {
         "objects": [
             {
