@@ -3,6 +3,7 @@
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -58,6 +59,7 @@ def run(
     record = replace(
         record,
         state="training",
+        process=os.getpid(),
         meshes=tuple(folder.relative(path.absolute()) for path in paths),
         backend_version=__version__,
         device=str(device),
@@ -230,6 +232,7 @@ class _Fitting:
             seconds=report.seconds,
             eta_s=report.eta_s,
             loss=report.loss,
+            step=report.step,
         )
 
 

@@ -20,7 +20,8 @@ class RunRecord:
 
     A run has a `capture` or `meshes`; their paths are relative to the run folder where both are on
     one drive. `views_digest` tells one set of training views, or of meshes, from another. `samples`
-    is how many points about each mesh were measured.
+    is how many points about each mesh were measured. `process` is the number of the process that
+    trained last: where it is gone and the state is still "training", it was interrupted.
     """
 
     state: RunState = "queued"
@@ -42,6 +43,7 @@ class RunRecord:
     seconds: float = 0.0
     psnr: float | None = None
     message: str = ""
+    process: int = 0
 
 
 @dataclass(frozen=True)
