@@ -110,6 +110,7 @@ def _fresh_record(job: FitShape, num_shapes: int) -> RunRecord:
         method=method,
         preset=job.preset,
         config=asdict(config),
+        settings=job.settings,
         seed=job.seed,
         samples=job.samples or (_SAMPLES_OF_ONE if num_shapes == 1 else _SAMPLES_OF_MANY),
         budget_steps=job.steps or (0 if job.seconds > 0 else config.steps),

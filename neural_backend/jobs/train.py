@@ -86,6 +86,7 @@ def _fresh_record(job: Train, device: torch.device, capture: Capture) -> RunReco
         method=method,
         preset=job.preset,
         config=asdict(config),
+        settings=job.settings,
         seed=job.seed,
         image_width=job.image_width,
         hold_out=job.hold_out,
