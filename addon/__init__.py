@@ -38,7 +38,17 @@ def unregister() -> None:
 
 def _modules() -> tuple[ModuleType, ...]:
     """In the order of registration. Imported late: `worker` is usable without Blender."""
-    from . import preferences, properties, results
+    from . import (
+        file_handlers,
+        live_pictures,
+        panel_state,
+        preferences,
+        properties,
+        redraw,
+        results,
+        run_catalog,
+        training_watch,
+    )
     from .operators import (
         bake_shape,
         capture,
@@ -47,14 +57,27 @@ def _modules() -> tuple[ModuleType, ...]:
         mesh,
         motion,
         render,
+        runs,
         shapes,
         solids,
         train,
+        training_control,
+        try_it,
     )
 
-    learned = (capture, import_capture, train, mesh, motion, render)
+    stored = (preferences, properties, panel_state, live_pictures)
+    # Listeners are told in this order: the tab is drawn again once all else has been done.
+    listeners = (results, training_watch, run_catalog, training_control, redraw, file_handlers)
+    learned = (capture, import_capture, train, mesh, motion, render, runs, try_it)
     operators = (*learned, shapes, bake_shape, solids, fit_image)
-    return preferences, properties, results, *operators
+    return *stored, *listeners, *operators, *_panels()
+
+
+def _panels() -> tuple[ModuleType, ...]:
+    """A sub-panel comes after the panel that it lies in."""
+    from .panels import capture, image_field, output, runs, shapes, solids, training
+
+    return capture, training, runs, shapes, solids, image_field, output
 
 
 def _at_exit() -> None:

@@ -42,6 +42,19 @@ class Target:
     mesh: int = 0
 
 
+@dataclass(frozen=True)
+class Sample:
+    """A point of a training's curves; `share` of the budget is spent."""
+
+    share: float
+    loss: float | None
+    psnr: float | None
+
+
+Ending = Literal["", "pause", "keep", "discard"]
+"""What is to become of a training that is being stopped."""
+
+
 @dataclass
 class JobRecord:
     """One job from its submission on; `answer` is its final event."""
@@ -60,6 +73,10 @@ class JobRecord:
     bar: ProgressBar | None = None
     then: Callable[["JobRecord"], None] | None = None
     """Called once the job is done; what it raises becomes the problem."""
+    ending: Ending = ""
+    curve: list[Sample] = field(default_factory=list)
+    preview: str = ""
+    """Path of the newest preview picture."""
     key: str = ""
     """What the job is for, where a newer one makes an older one needless; see `schedule`."""
 
@@ -204,6 +221,12 @@ def worker() -> messages.WorkerReady | None:
     """What the running worker is and can do; None while there is none."""
     client = _session.client
     return client.ready if client is not None and client.alive else None
+
+
+def worker_process() -> int:
+    """The number of the running worker's process; 0 while there is none."""
+    client = _session.client
+    return client.pid if client is not None and client.alive else 0
 
 
 def subscribe(listener: Listener) -> None:

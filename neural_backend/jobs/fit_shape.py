@@ -3,6 +3,7 @@
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -58,6 +59,7 @@ def run(
     record = replace(
         record,
         state="training",
+        process=os.getpid(),
         meshes=tuple(folder.relative(path.absolute()) for path in paths),
         backend_version=__version__,
         device=str(device),
@@ -108,6 +110,7 @@ def _fresh_record(job: FitShape, num_shapes: int) -> RunRecord:
         method=method,
         preset=job.preset,
         config=asdict(config),
+        settings=job.settings,
         seed=job.seed,
         samples=job.samples or (_SAMPLES_OF_ONE if num_shapes == 1 else _SAMPLES_OF_MANY),
         budget_steps=job.steps or (0 if job.seconds > 0 else config.steps),
@@ -230,6 +233,7 @@ class _Fitting:
             seconds=report.seconds,
             eta_s=report.eta_s,
             loss=report.loss,
+            step=report.step,
         )
 
 

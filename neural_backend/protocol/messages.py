@@ -38,6 +38,11 @@ class Train:
     resume: Annotated[bool, "go on from the run folder's last checkpoint"] = False
     checkpoint_seconds: Annotated[float, "seconds between checkpoints"] = 30.0
     preview_seconds: Annotated[float, "seconds between preview pictures; 0 for none"] = 0.0
+    preview_camera: Annotated[
+        str,
+        "transforms.json whose first camera the previews are seen through, read before each; '' "
+        "takes a held-out camera",
+    ] = ""
     evaluations: Annotated[int, "times that the held-out PSNR is measured on the way"] = 0
     settings: Annotated[
         tuple[str, ...], "changes to the method's configuration, as name=value"
@@ -185,6 +190,7 @@ class Progress:
     seconds: float = 0.0
     eta_s: float = -1.0
     loss: float | None = None
+    step: Annotated[int, "optimisation steps so far, in whatever `unit` counts"] = 0
     psnr: Annotated[float | None, "decibels on held-out views, when measured"] = None
     preview: Annotated[str, "path of a new preview picture, or ''"] = ""
 

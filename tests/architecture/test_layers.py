@@ -97,10 +97,17 @@ def test_each_add_on_folder_imports_only_what_its_line_of_the_table_says(path: P
             assert not outside(name, "addon.worker", "neural_backend.protocol"), name
         if layer(path) == "scene" and top not in sys.stdlib_module_names | BLENDER | {"numpy"}:
             assert not outside(name, "addon.scene", "addon.compat"), name
-        if layer(path) == "panels":
+        if layer(path) in ("panels", "engine"):
             assert outside(name, "addon.operators"), name
-        if layer(path) == "operators":
+        if layer(path) not in ("panels", "__init__"):
             assert outside(name, "addon.panels"), name
+
+
+@pytest.mark.parametrize("path", modules("addon/panels"), ids=lambda path: path.stem)
+def test_what_draws_reads_no_files_and_starts_no_processes(path: Path) -> None:
+    """The interface is drawn many times a second, so panels show what was read before."""
+    slow = {"glob", "io", "json", "os", "shutil", "subprocess", "tempfile", "time", "urllib"}
+    assert not {name.split(".")[0] for name in imports(path)} & slow
 
 
 def test_the_rules_see_what_they_forbid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
