@@ -154,14 +154,15 @@ def map_of(met: dict[str, list[tuple[float, float]]]) -> Map:
 
 
 def shown_panels(answer: list[dict[str, Any]]) -> tuple[list[str], dict[str, list[str]]]:
-    """The panels at the top, in their order, and the closed sub-panels of each."""
-    top = [one["id"] for one in answer if not one["parent"] and one["shown"]]
-    children = {
-        parent: [
-            one["id"]
-            for one in answer
-            if one["parent"] == parent and one["closed"] and one["shown"]
-        ]
-        for parent in top
-    }
-    return top, children
+    """The panels at the top, in their order, and the sub-panels of each that begin closed."""
+    children: dict[str, list[str]] = {}
+    ancestor: dict[str, str] = {}
+    for one in answer:  # parents come before their children
+        if not one["parent"] and one["shown"]:
+            children[one["id"]] = []
+            ancestor[one["id"]] = one["id"]
+        elif one["parent"] in ancestor and one["shown"]:
+            ancestor[one["id"]] = ancestor[one["parent"]]
+            if one["closed"]:
+                children[ancestor[one["id"]]].append(one["id"])
+    return list(children), children
