@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Follows a training while it runs: its curves, the camera of its previews, and where those show."""
+"""Follows a training while it runs: its curves, the camera of its previews, and their places."""
 
 import logging
 from pathlib import Path

@@ -158,7 +158,7 @@ class NEURALFIELDS_OT_relink_run(_OnRun, bpy.types.Operator):
 
 
 class NEURALFIELDS_OT_use_run_settings(_OnRun, bpy.types.Operator):
-    """Set the panel as the run was trained: its capture, method, quality and all that was changed"""
+    """Set the panel as the run was trained: its capture, method, quality and what was changed"""
 
     bl_idname = "neural_fields.use_run_settings"
     bl_label = "Use These Settings"

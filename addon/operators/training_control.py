@@ -43,7 +43,7 @@ class _OnTraining:
 
 
 class NEURALFIELDS_OT_pause_training(_OnTraining, bpy.types.Operator):
-    """Save what is learned and free the processor. Resume goes on from there, also after a restart"""
+    """Save what is learned and free the processor. Resume goes on from there, even after a restart"""
 
     bl_idname = "neural_fields.pause_training"
     bl_label = "Pause"

@@ -191,7 +191,7 @@ def _last_sign_s(folder: Path) -> float:
 
 
 def _plain(path: Path) -> Path:
-    return Path(os.path.abspath(path))
+    return Path(os.path.normpath(path.absolute()))
 
 
 def _free(path: Path) -> Path:

@@ -24,6 +24,9 @@ OPERATORS = {
     "bake_motion",
     "bake_shape",
     "cancel",
+    "delete_run",
+    "discard_training",
+    "dismiss",
     "extract_mesh",
     "extract_mesh_sequence",
     "fit_image",
@@ -31,11 +34,23 @@ OPERATORS = {
     "fit_shape",
     "import_capture",
     "mesh_csg",
+    "pause_training",
+    "refresh_runs",
+    "relink_run",
+    "remove_camera_rig",
+    "rename_run",
     "render_capture",
     "render_views",
+    "resume_run",
+    "reveal_run",
     "show_elements",
+    "stop_capture",
+    "stop_training",
+    "stop_try_it",
     "train",
+    "try_it",
     "update_shape",
+    "use_run_settings",
 }
 
 SHAPE_MESH = {"shape", "blend_to", "blend", "axes", "elements"}
@@ -109,14 +124,20 @@ def test_every_operator_answers_whether_it_can_run_in_an_empty_file(bpy: ModuleT
         "bake_motion",
         "bake_shape",
         "cancel",
+        "discard_training",
         "extract_mesh",
         "extract_mesh_sequence",
         "fit_image",
         "fit_latent",
         "fit_shape",
         "mesh_csg",
+        "pause_training",
+        "remove_camera_rig",
         "render_views",
         "show_elements",
+        "stop_capture",
+        "stop_training",
+        "stop_try_it",
         "update_shape",
     }
 
@@ -157,7 +178,11 @@ def test_an_operators_properties_and_the_stored_ones_are_the_same(bpy: ModuleTyp
 @pytest.mark.parametrize(
     ("job", "shared", "apart"),
     [
-        (messages.Train, settings.TrainingProperties, {"job_id", "checkpoint_seconds"}),
+        (
+            messages.Train,
+            settings.TrainingProperties,
+            {"job_id", "checkpoint_seconds", "preview_camera"},
+        ),
         (
             messages.ExtractMesh,
             settings.MeshProperties,
