@@ -52,6 +52,7 @@ def _modules() -> tuple[ModuleType, ...]:
     from .operators import (
         bake_shape,
         capture,
+        environment,
         fit_image,
         import_capture,
         mesh,
@@ -69,15 +70,15 @@ def _modules() -> tuple[ModuleType, ...]:
     # Listeners are told in this order: the tab is drawn again once all else has been done.
     listeners = (results, training_watch, run_catalog, training_control, redraw, file_handlers)
     learned = (capture, import_capture, train, mesh, motion, render, runs, try_it)
-    operators = (*learned, shapes, bake_shape, solids, fit_image)
+    operators = (environment, *learned, shapes, bake_shape, solids, fit_image)
     return *stored, *listeners, *operators, *_panels()
 
 
 def _panels() -> tuple[ModuleType, ...]:
     """A sub-panel comes after the panel that it lies in."""
-    from .panels import capture, image_field, output, runs, shapes, solids, training
+    from .panels import capture, image_field, output, runs, setup, shapes, solids, training, worker
 
-    return capture, training, runs, shapes, solids, image_field, output
+    return setup, capture, training, runs, shapes, solids, image_field, output, worker
 
 
 def _at_exit() -> None:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import bpy
 
-from . import preferences
+from . import environment_state, preferences
 from .scene.errors import SceneError
 from .worker.client import WorkerClient, WorkerDied, worker_command
 from .worker.environment import find_python
@@ -99,11 +99,14 @@ class Session:
     """What there is one of. `jobs` keeps finished jobs too, for the panels."""
 
     client: WorkerClient | None = None
+    leaving: list[WorkerClient] = field(default_factory=list)
+    """Workers that were told to end and have not ended yet."""
     python: tuple[str, Path] | None = None
     jobs: dict[str, JobRecord] = field(default_factory=dict)
     listeners: list[Listener] = field(default_factory=list)
     scheduled: dict[str, Scheduled] = field(default_factory=dict)
     show_progress: bool = True
+    log: Path | None = None
 
 
 _session = Session()
@@ -163,6 +166,7 @@ def pump(timeout_s: float = 0.0) -> None:
     Waits up to `timeout_s` where the worker has said nothing.
     """
     _take_events(timeout_s)
+    _see_off()
     _start_scheduled()
 
 
@@ -217,6 +221,29 @@ def jobs() -> list[JobRecord]:
     return list(_session.jobs.values())
 
 
+def release() -> None:
+    """Begins to end the worker, which frees its memory, and returns at once; see `stop`.
+
+    Running jobs count as cancelled. The next job starts a new worker.
+    """
+    client = _let_go()
+    if client is not None:
+        client.begin_stop()
+        _session.leaving.append(client)
+        _start_timer()
+
+
+def is_starting() -> bool:
+    """Whether there is a worker that has not introduced itself yet."""
+    client = _session.client
+    return client is not None and client.alive and client.ready is None
+
+
+def worker_log() -> Path | None:
+    """The log of the worker that runs, or of the one that ran last."""
+    return _session.log
+
+
 def worker() -> messages.WorkerReady | None:
     """What the running worker is and can do; None while there is none."""
     client = _session.client
@@ -243,12 +270,10 @@ def unsubscribe(listener: Listener) -> None:
 
 def stop() -> None:
     """Ends the worker; running jobs count as cancelled, scheduled ones are forgotten."""
-    _session.scheduled.clear()
-    client, _session.client = _session.client, None
-    if client is not None:
-        client.stop()
-    for record in running():
-        record.state, record.problem = "cancelled", "The worker was stopped."
+    client = _let_go()
+    for one in (*_session.leaving, *([client] if client is not None else [])):
+        one.stop()
+    _session.leaving.clear()
 
 
 def unregister() -> None:
@@ -258,7 +283,7 @@ def unregister() -> None:
         bpy.app.timers.unregister(_on_timer)
     _session.jobs.clear()
     _session.listeners.clear()
-    _session.python = None
+    _session.python = _session.log = None
 
 
 def _running_client() -> WorkerClient:
@@ -266,12 +291,22 @@ def _running_client() -> WorkerClient:
     _take_events(0.0)
     if _session.client is not None and _session.client.alive:
         return _session.client
-    chosen = preferences.get().worker_python
+    chosen = environment_state.choice()
     if _session.python is None or _session.python[0] != chosen:
-        _session.python = (chosen, find_python(bpy.path.abspath(chosen)))
-    log = preferences.storage_folder("logs") / f"worker_{os.getpid()}.log"
-    _session.client = WorkerClient(worker_command(_session.python[1]), log)
+        known = environment_state.verified(chosen)
+        _session.python = (chosen, known or find_python(bpy.path.abspath(chosen)))
+    _session.log = preferences.storage_folder("logs") / f"worker_{os.getpid()}.log"
+    _session.client = WorkerClient(worker_command(_session.python[1]), _session.log)
     return _session.client
+
+
+def _let_go() -> WorkerClient | None:
+    """The worker, which is no longer the session's; its jobs count as cancelled."""
+    _session.scheduled.clear()
+    client, _session.client = _session.client, None
+    for record in running():
+        record.state, record.problem = "cancelled", "The worker was stopped."
+    return client
 
 
 def _start_timer() -> None:
@@ -281,7 +316,7 @@ def _start_timer() -> None:
 
 def _on_timer() -> float | None:
     pump()
-    return TIMER_S if running() or _session.scheduled else None
+    return TIMER_S if running() or _session.scheduled or _session.leaving else None
 
 
 def _take_events(timeout_s: float) -> None:
@@ -295,6 +330,14 @@ def _take_events(timeout_s: float) -> None:
             logger.info("worker ready: %s", event)
         else:
             _deliver(event)
+
+
+def _see_off() -> None:
+    """Drives those that were told to end to their end."""
+    for client in list(_session.leaving):
+        client.events()
+        if not client.alive:
+            _session.leaving.remove(client)
 
 
 def _start_scheduled() -> None:

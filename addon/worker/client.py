@@ -2,6 +2,7 @@
 """A running worker: lines to its stdin, events from its stdout, its stderr in a log file."""
 
 import contextlib
+import math
 import queue
 import signal
 import subprocess
@@ -47,6 +48,7 @@ class _Escalation:
     """Which process-ending steps have been taken, and when the next is due."""
 
     cancel_due: dict[str, float] = field(default_factory=dict)
+    stop_due: float = math.inf
     kill_due: float | None = None
 
 
@@ -140,6 +142,13 @@ class WorkerClient:
                 self._escalation.cancel_due.pop(event.job_id, None)
         return received
 
+    def begin_stop(self) -> None:
+        """Asks the process to end and returns at once; `events` sees to it that it does."""
+        self._stopping = True
+        self._escalation.stop_due = time.monotonic() + self._patience.shutdown
+        self.send(messages.Shutdown())
+        self._close_stdin()
+
     def stop(self) -> None:
         """Ends the process: politely, then by force. Returns once it is gone."""
         self._stopping = True
@@ -175,7 +184,7 @@ class WorkerClient:
         elif steps.kill_due is not None:
             if now > steps.kill_due:
                 self._process.kill()
-        elif any(now > due for due in steps.cancel_due.values()):
+        elif any(now > due for due in (*steps.cancel_due.values(), steps.stop_due)):
             self._process.terminate()
             steps.kill_due = now + self._patience.terminate
 

@@ -3,19 +3,19 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .protocol import BACKEND, JobError
+from .known_pythons import VARIABLE, Candidate, Places, candidates
+from .protocol import JobError
 
 REQUIRED_MODULES = ("torch", "numpy", "numba", "safetensors", "PIL", "scipy")
 OLDEST_PYTHON = (3, 10)
 CHECK_TIMEOUT_S = 30.0
-VARIABLE = "NEURAL_FIELDS_PYTHON"
 
 # Looking for the modules is a hundred times faster than importing them; the worker's own start
 # proves the rest.
@@ -35,68 +35,127 @@ class PythonCheck:
     problem: str = ""
 
 
-def find_python(preference: str = "", variables: Mapping[str, str] = os.environ) -> Path:
-    """The Python to start the worker with.
+@dataclass(frozen=True)
+class Found:
+    """What a search came to: `check` is of the Python to use, None where there is none.
 
-    An explicit choice (the preference, then the variable `NEURAL_FIELDS_PYTHON`) is taken or
-    refused, never passed over; without one the first usable Python is taken.
+    `refused` are those that came before it and cannot be used; an explicit choice among them ended
+    the search.
+    """
+
+    check: PythonCheck | None
+    origin: str = ""
+    refused: tuple[tuple[Candidate, PythonCheck], ...] = ()
+    problem: str = ""
+    remedy: str = ""
+
+
+class Search:
+    """Looks for the Python with torch in a thread of its own; ask `result` now and then.
+
+    `insists`: an explicit choice (the preference, then the variable `NEURAL_FIELDS_PYTHON`) is
+    taken or refused, never passed over. Without it what was chosen is only looked at first.
+    """
+
+    def __init__(
+        self,
+        preference: str = "",
+        variables: Mapping[str, str] = os.environ,
+        places: Places | None = None,
+        insists: bool = True,
+    ) -> None:
+        self.result: Found | None = None
+        self.looking_at = ""
+        """The Python that is being asked just now."""
+        self._preference, self._variables = preference, dict(variables)
+        self._places, self._insists = places, insists
+        self._given_up = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="python search", daemon=True)
+
+    def start(self) -> "Search":
+        self._thread.start()
+        return self
+
+    def cancel(self) -> None:
+        """Looks at no further Python; the one that is being asked may take a while to answer."""
+        self._given_up.set()
+
+    def wait(self, timeout_s: float | None = None) -> Found | None:
+        """The result, once there is one or the time is over."""
+        self._thread.join(timeout_s)
+        return self.result
+
+    def run(self) -> Found:
+        """The search in this thread, for those who may block."""
+        chosen = self._chosen()
+        if chosen is not None and self._insists:
+            check = check_python(chosen.python)
+            if not check.problem:
+                return Found(check, chosen.origin)
+            return Found(
+                None,
+                chosen.origin,
+                ((chosen, check),),
+                f"{chosen.python}, chosen in {chosen.origin}, cannot run the worker: "
+                f"{check.problem}.",
+                "Choose the Python of an environment in which the neural-fields package is "
+                "installed.",
+            )
+        refused = []
+        first = [] if chosen is None else [chosen]
+        for candidate in (*first, *candidates(self._variables, self._places)):
+            if self._given_up.is_set():
+                break
+            if any(candidate.python == other.python for other, _ in refused):
+                continue
+            self.looking_at = str(candidate.python)
+            check = check_python(candidate.python)
+            if not check.problem:
+                return Found(check, candidate.origin, tuple(refused))
+            refused.append((candidate, check))
+        return Found(None, "", tuple(refused), *_nothing_found(refused))
+
+    def _run(self) -> None:
+        try:
+            self.result = self.run()
+        except Exception as error:
+            self.result = Found(None, problem=f"The search failed: {error}")
+            raise
+
+    def _chosen(self) -> Candidate | None:
+        for python, origin in (
+            (self._preference, "the add-on's preferences"),
+            (self._variables.get(VARIABLE), VARIABLE),
+        ):
+            if python:
+                return Candidate(Path(python).expanduser(), origin)
+        return None
+
+
+def find_python(
+    preference: str = "",
+    variables: Mapping[str, str] = os.environ,
+    places: Places | None = None,
+) -> Path:
+    """The Python to start the worker with.
 
     Raises:
         JobError: where none can run the worker; it says what was tried.
     """
-    for chosen, by in (
-        (preference, "the add-on's preferences"),
-        (variables.get(VARIABLE), VARIABLE),
-    ):
-        if not chosen:
-            continue
-        check = check_python(Path(chosen).expanduser())
-        if check.problem:
-            raise JobError(
-                f"{chosen}, chosen in {by}, cannot run the worker: {check.problem}.",
-                "Choose the Python of an environment in which the neural-fields package is "
-                "installed.",
-            )
-        return check.python
-    tried = []
-    for candidate in candidates(variables):
-        check = check_python(candidate)
-        if not check.problem:
-            return check.python
-        tried.append(f"{candidate} ({check.problem})")
-    raise JobError(
+    found = Search(preference, variables, places).run()
+    if found.check is None:
+        raise JobError(found.problem, found.remedy)
+    return found.check.python
+
+
+def _nothing_found(refused: list[tuple[Candidate, PythonCheck]]) -> tuple[str, str]:
+    tried = [f"{candidate.python} ({check.problem})" for candidate, check in refused]
+    return (
         "No Python with torch was found for the worker"
         + (f"; tried {', '.join(tried)}." if tried else "."),
-        "Install the neural-fields package into a Python environment and choose its Python in the "
-        "add-on's "
-        f"preferences, or set {VARIABLE} to it.",
+        "Press Install in the add-on's preferences, or install the neural-fields package into a "
+        f"Python environment and choose its Python there or by the variable {VARIABLE}.",
     )
-
-
-def candidates(variables: Mapping[str, str]) -> Iterator[Path]:
-    """Pythons worth a look, best first, each once, only those that exist."""
-    environments = [
-        BACKEND.parent / ".venv",
-        *(Path(variables[name]) for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if variables.get(name)),
-    ]
-    paths = [python_of(folder) for folder in environments]
-    for name in ("python3", "python"):
-        found = shutil.which(name, path=variables.get("PATH", ""))
-        if found:
-            paths.append(Path(found))
-    seen = set()
-    for path in paths:
-        if path not in seen and path.is_file():
-            seen.add(path)
-            yield path
-
-
-def python_of(environment: Path) -> Path:
-    """Where an environment keeps its Python on this system."""
-    if sys.platform != "win32":
-        return environment / "bin" / "python"
-    in_scripts = environment / "Scripts" / "python.exe"
-    return in_scripts if in_scripts.is_file() else environment / "python.exe"
 
 
 def check_python(python: Path, timeout_s: float = CHECK_TIMEOUT_S) -> PythonCheck:
