@@ -28,7 +28,7 @@ from ..training.trainer import TrainerConfig, TrainingReport, train
 from .devices import choose_device
 from .run_folder import RunFolder, RunRecord
 from .shape_elements import write_elements
-from .trained_method import LearnedShapes, forget_method, keep_method, restore_shapes
+from .trained_method import LearnedShapes, forget_methods, keep_method, restore_shapes
 from .training_run import mark_end, resumable, resumed_record
 
 _SAMPLES_OF_ONE, _SAMPLES_OF_MANY = 200_000, 40_000
@@ -44,7 +44,7 @@ def run(
         JobError: for whatever the user can put right.
     """
     device = choose_device(job.device)
-    forget_method()
+    forget_methods()
     folder, checkpoint = resumable(job)
     if job.resume and checkpoint is None:
         yield Warned(job_id=job.job_id, message=f"Nothing to resume in {job.run}: starting anew.")

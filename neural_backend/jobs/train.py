@@ -31,7 +31,7 @@ from .held_out import HeldOut, some_held_out_views
 from .pictures import load_pictures
 from .previews import Previews
 from .run_folder import RunFolder, RunRecord
-from .trained_method import forget_method, keep_method, restore_method
+from .trained_method import forget_methods, keep_method, restore_method
 from .training_run import mark_end, resumable, resumed_record
 
 
@@ -42,7 +42,7 @@ def run(job: Train, capture: Capture | None = None) -> Generator[Event, None, No
         JobError: for whatever the user can put right.
     """
     device = choose_device(job.device)
-    forget_method()
+    forget_methods()
     folder, checkpoint = resumable(job)
     if job.resume and checkpoint is None:
         yield Warned(job_id=job.job_id, message=f"Nothing to resume in {job.run}: starting anew.")

@@ -9,6 +9,7 @@ and the add-on's tooltips: one place to edit.
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeAlias
 
+from .frame_messages import FrameReady, Release, Released, RenderFrame
 from .function_messages import FitImage, ImageFitted, MeshShape, TraceShape
 from .motion_messages import BakeMotion, ExtractMeshSequence, MeshSequenceReady, MotionBaked
 from .shape_messages import FitLatent, FitShape, LatentFitted, ShapesFitted
@@ -295,6 +296,7 @@ class JobCancelled:
 Job: TypeAlias = (
     Train
     | RenderViews
+    | RenderFrame
     | ExtractMesh
     | ExtractMeshSequence
     | BakeMotion
@@ -307,19 +309,21 @@ Job: TypeAlias = (
     | TraceShape
     | FitImage
 )
-Command: TypeAlias = Cancel | Shutdown
+Command: TypeAlias = Cancel | Release | Shutdown
 Event: TypeAlias = (
     WorkerReady
     | Progress
     | Warned
     | Trained
     | ViewsReady
+    | FrameReady
     | MeshReady
     | MeshSequenceReady
     | MotionBaked
     | Evaluated
     | Inspected
     | Converted
+    | Released
     | ShapesFitted
     | LatentFitted
     | ImageFitted
@@ -331,6 +335,7 @@ Message: TypeAlias = Job | Command | Event
 JOBS: tuple[type[Job], ...] = (
     Train,
     RenderViews,
+    RenderFrame,
     ExtractMesh,
     ExtractMeshSequence,
     BakeMotion,
@@ -343,19 +348,21 @@ JOBS: tuple[type[Job], ...] = (
     TraceShape,
     FitImage,
 )
-COMMANDS: tuple[type[Command], ...] = (Cancel, Shutdown)
+COMMANDS: tuple[type[Command], ...] = (Cancel, Release, Shutdown)
 EVENTS: tuple[type[Event], ...] = (
     WorkerReady,
     Progress,
     Warned,
     Trained,
     ViewsReady,
+    FrameReady,
     MeshReady,
     MeshSequenceReady,
     MotionBaked,
     Evaluated,
     Inspected,
     Converted,
+    Released,
     ShapesFitted,
     LatentFitted,
     ImageFitted,
@@ -365,12 +372,14 @@ EVENTS: tuple[type[Event], ...] = (
 FINAL_EVENTS: tuple[type[Event], ...] = (
     Trained,
     ViewsReady,
+    FrameReady,
     MeshReady,
     MeshSequenceReady,
     MotionBaked,
     Evaluated,
     Inspected,
     Converted,
+    Released,
     ShapesFitted,
     LatentFitted,
     ImageFitted,
