@@ -77,7 +77,7 @@ def draw_text(
 
 def wrap(context: bpy.types.Context, text: str, taken: int = 0) -> list[str]:
     """Lines that fit into the region at hand. Long paths are cut where they have to be."""
-    scale = context.preferences.system.ui_scale
+    scale = context.preferences.system.ui_scale or 1.0  # without a window it is 0
     width = context.region.width if context.region is not None else 400
     letters = max(NARROWEST, int(width / (PIXELS_PER_LETTER * scale)) - 4 - taken)
     return [line for part in text.splitlines() for line in textwrap.wrap(part, letters)]

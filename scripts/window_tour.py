@@ -4,7 +4,7 @@
 
 It builds the zip, installs it into an empty profile, opens the tab and presses Find and Try It by
 clicks of a simulated mouse, waits for the result and takes the pictures of the documentation. It
-needs Xvfb and xdotool beside Blender. All three may live behind a prefix, such as
+needs Xvfb, xdotool and ImageMagick beside Blender. All may live behind a prefix, such as
 
     scripts/window_tour.py --prefix "chroot /srv/blender" --shared /srv/blender/exchange=/exchange
 """
@@ -93,8 +93,10 @@ def visit(screen: Screen, shared: SharedFolder, options: argparse.Namespace) -> 
     shutil.copyfile(Path(__file__).parent / "tour" / "inside_blender.py", helper)
     for name in ("ask.json", "answer.json"):
         (shared.here / name).unlink(missing_ok=True)
-    # What an activated environment says of itself: Find looks there among other places.
-    screen.variables["VIRTUAL_ENV"] = str(Path(options.python).parents[1])
+    # An activated environment that is not there yet: so the tab begins with Set Up.
+    made_later = shared.here / "environment"
+    made_later.unlink(missing_ok=True)
+    screen.variables["VIRTUAL_ENV"] = shared.name_inside(made_later)
     geometry = ["--window-geometry", "0", "0", *map(str, screen.size)]
     command = [
         options.blender,
@@ -107,7 +109,7 @@ def visit(screen: Screen, shared: SharedFolder, options: argparse.Namespace) -> 
     with (shared.here / "blender.log").open("wb") as log:
         blender = subprocess.Popen(screen.command(*command), stdout=log, stderr=subprocess.STDOUT)
         talk = Conversation(shared.here, lambda: blender.poll() is None)
-        tour = Tour(screen, talk, shared, options.output)
+        tour = Tour(screen, talk, shared, options.output, worker=options.python)
         try:
             about = talk.ask("about", timeout_s=120)
             sys.stdout.write(f"Blender {about['version']}\n")

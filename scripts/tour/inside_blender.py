@@ -147,13 +147,6 @@ def under_mouse(window: int, area: int, region: str) -> str:
     return ""
 
 
-def screenshot(path: str, window: int = 0) -> bool:
-    """A picture of one of Blender's windows."""
-    shown = bpy.context.window_manager.windows[window]
-    with bpy.context.temp_override(window=shown, screen=shown.screen):
-        return "FINISHED" in bpy.ops.screen.screenshot(filepath=path, check_existing=False)
-
-
 def scene() -> dict[str, Any]:
     """What is in the scene, and how the jobs are."""
     session = next(
@@ -234,7 +227,7 @@ ANSWERS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
         about, choose_engine, close_window, mark_headers, open_preferences, open_sidebar, panels,
-        quit_blender, regions, scale, scene, screenshot, shade, under_mouse,
+        quit_blender, regions, scale, scene, shade, under_mouse,
     )
 }  # fmt: skip
 

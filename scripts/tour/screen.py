@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A virtual screen with a mouse: Xvfb and xdotool, here or behind a prefix such as a chroot's."""
+"""A virtual screen with a mouse and a camera: Xvfb, xdotool and ImageMagick, here or behind a prefix
+such as a chroot's.
+"""
 
 import subprocess
 import time
@@ -7,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-NEEDED = {"Xvfb": "xvfb", "xdotool": "xdotool"}
+NEEDED = {"Xvfb": "xvfb", "xdotool": "xdotool", "import": "imagemagick"}
 """The programs, and the Debian and Ubuntu package of each."""
 LEFT, RIGHT, WHEEL_UP, WHEEL_DOWN = 1, 3, 4, 5
 
@@ -88,6 +90,10 @@ class Screen:
 
     def press(self, key: str) -> None:
         self._mouse("key", key)
+
+    def shot(self, path: str) -> None:
+        """Writes what the screen shows, all windows as they lie on each other."""
+        run_inside(self, ["import", "-window", "root", path], timeout_s=60)
 
     def _mouse(self, *words: str) -> None:
         done = subprocess.run(

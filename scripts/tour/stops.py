@@ -43,11 +43,11 @@ class Tour:
         if not holds:
             self.faults.append(sentence)
 
-    def picture(self, name: str, box: tuple[float, ...] | None = None, window: int = 0) -> None:
+    def picture(self, name: str, box: tuple[float, ...] | None = None) -> None:
         """Keeps a screenshot, or what is inside a box of it."""
         time.sleep(0.4)
         raw = self.shared.here / f"{name}.png"
-        self.blender.ask("screenshot", path=self.shared.name_inside(raw), window=window)
+        self.screen.shot(self.shared.name_inside(raw))
         shot = pictures.cropped(raw, box or (0, 0, *self.screen.size))
         self.check(not pictures.is_blank(shot), f"{name}.png shows something")
         self.made[name] = pictures.save(shot, self.output / f"{name}.png")
@@ -181,7 +181,7 @@ def preferences(tour: Tour) -> None:
     window = tour.scene()["windows"] - 1
     box = tour.sidebar.box("WINDOW", "PREFERENCES", window)
     width, height = box.left + box.width, box.top + box.height
-    tour.picture("preferences", (0, 0, width, height), window)
+    tour.picture("preferences", (0, 0, width, height))
     tour.blender.ask("close_window", window=window)
 
 
@@ -200,7 +200,7 @@ def engine(tour: Tour) -> None:
     tour.blender.wait_until("it is rendered", lambda: not tour.scene()["rendering"], 120)
     time.sleep(1.0)
     window = tour.scene()["windows"] - 1
-    tour.picture("render_result", window=window)
+    tour.picture("render_result")
     tour.blender.ask("close_window", window=window)
 
 

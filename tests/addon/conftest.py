@@ -25,6 +25,14 @@ def _blender() -> ModuleType:
     extension.unregister()
 
 
+@pytest.fixture(autouse=True)
+def _forget_python() -> None:
+    """Which Python another test chose for the worker is not known to the next."""
+    session = sys.modules.get(f"{headless_blender.PACKAGE}.addon.session")
+    if session is not None:
+        session._session.python = None
+
+
 @pytest.fixture
 def bpy(_blender: ModuleType) -> ModuleType:
     """Blender with an empty file; the add-on is registered. One process holds one Blender."""

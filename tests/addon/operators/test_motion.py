@@ -147,12 +147,15 @@ def test_a_key_each_way_reverses_time(bpy: ModuleType, field: Any, tmp_path: Pat
     forwards = views(bpy, tmp_path / "forwards")
     settings = field.neural_field
     settings.use_retime = True
+    editing = bpy.context.preferences.edit
+    usual, editing.keyframe_new_interpolation_type = (
+        editing.keyframe_new_interpolation_type,
+        "LINEAR",
+    )
     for frame, time in ((FIRST, 1.0), (LAST, 0.0)):
         settings.field_time = time
         field.keyframe_insert("neural_field.field_time", frame=frame)
-    action = field.animation_data.action
-    for point in action.fcurves[0].keyframe_points:
-        point.interpolation = "LINEAR"
+    editing.keyframe_new_interpolation_type = usual
     backwards = views(bpy, tmp_path / "backwards")
     for one, other in zip(forwards, reversed(backwards), strict=True):
         np.testing.assert_array_equal(one, other)
