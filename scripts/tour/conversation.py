@@ -10,7 +10,7 @@ from typing import Any
 
 from .screen import TourError
 
-SECONDS_BETWEEN_LOOKS = 0.02
+SECONDS_BETWEEN_LOOKS = 0.01
 
 
 @dataclass

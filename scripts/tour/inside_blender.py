@@ -16,7 +16,7 @@ import bpy
 TAB = "Neural Fields"
 PANELS = "NEURALFIELDS_PT_"
 PACKAGE = "bl_ext.user_default.neural_fields"
-SECONDS_BETWEEN_LOOKS = 0.03
+SECONDS_BETWEEN_LOOKS = 0.01
 
 
 def regions() -> list[dict[str, Any]]:

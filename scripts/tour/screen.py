@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A virtual screen with a mouse and a camera: Xvfb, xdotool and ImageMagick, here or behind a prefix
-such as a chroot's.
-"""
+"""A virtual screen: Xvfb, xdotool and ImageMagick, here or behind a prefix such as a chroot's."""
 
 import subprocess
 import time

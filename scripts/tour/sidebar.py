@@ -9,11 +9,13 @@ from typing import Any
 from .conversation import Conversation
 from .screen import LEFT, WHEEL_DOWN, WHEEL_UP, Screen, TourError
 
-COLUMNS = (0.92, 0.66, 0.3)
-"""Where the mouse looks, as parts of a region's width: what stands side by side is met by one."""
+HEADERS = (60, 44)
+"""Where the marks of panels and sub-panels are, in pixels from the right edge at scale 1."""
+BUTTONS = (60, 120, 210)
+"""What stands side by side is met in one of these."""
 STEP = 9
 """Pixels between two looks at scale 1, where a button is 20 high."""
-SETTLE_S = 0.07
+SETTLE_S = 0.05
 MARK = re.compile(r"context_set_string\(data_path=\"(NEURALFIELDS_PT_\w+)\"")
 
 
@@ -70,16 +72,23 @@ class Sidebar:
         top = self.screen.size[1] - one["y"] - one["height"]
         return Box(window, one["area"], region, one["x"], top, one["width"], one["height"])
 
-    def look(self, box: Box, columns: tuple[float, ...] = COLUMNS) -> Map:
-        """Moves the mouse over a region and notes what is under it."""
+    def look(self, box: Box, columns: tuple[int, ...] = HEADERS, until: str = "") -> Map:
+        """Moves the mouse over a region and notes what is under it, until it has met a name."""
         met: dict[str, list[tuple[float, float]]] = {}
-        step = STEP * self.blender.ask("scale")
+        scale = self.blender.ask("scale")
+        found = False
         for column in columns:
-            x, y = box.left + column * box.width, box.top + step / 2
+            x, y = box.left + box.width - column * scale, box.top + STEP * scale / 2
             while y < box.top + box.height:
-                if name := self.under(box, x, y):
+                name = self.under(box, x, y)
+                if found and not (name and until in name):
+                    break
+                if name:
                     met.setdefault(name, []).append((x, y))
-                y += step
+                    found = bool(until) and until in name
+                y += STEP * scale
+            if found:
+                break
         self.rest(box)
         return map_of(met)
 
@@ -100,9 +109,9 @@ class Sidebar:
             TourError: where it is nowhere.
         """
         box = self.box()
-        self.scroll(box, WHEEL_UP, 30)
+        self.scroll(box, WHEEL_UP, 40)
         for _ in range(6):
-            seen = self.look(box)
+            seen = self.look(box, BUTTONS, until=name)
             if place := seen.place_of(name):
                 self.screen.click(*place, button=button)
                 self.rest(box)
@@ -119,9 +128,9 @@ class Sidebar:
     def show_only(self, panel: str) -> None:
         """Opens a panel and closes the others, as Ctrl and a click on its header do."""
         box = self.box()
-        self.scroll(box, WHEEL_UP, 30)
+        self.scroll(box, WHEEL_UP, 40)
         for _ in range(6):
-            seen = self.look(box, COLUMNS[:1])
+            seen = self.look(box, HEADERS[:1], until=f'"{panel}"')
             if panel in seen.headers:
                 _, y = seen.headers[panel]
                 self.screen.click(box.left + 0.4 * box.width, y, holding="ctrl")

@@ -16,7 +16,9 @@ from .sidebar import Box, Map, Sidebar, shown_panels
 TAB = "Neural Fields"
 FIND = "neural_fields.find_environment"
 TRY_IT = "neural_fields.try_it"
-ENGINE = "NEURAL_FIELDS"
+ENGINE = "NEURAL_FIELD"
+SETUP = "NEURALFIELDS_PT_setup"
+TRAINING = "NEURALFIELDS_PT_training"
 MARGIN = 24
 """Pixels at scale 1 that a picture shows below a panel's last button."""
 
@@ -29,7 +31,8 @@ class Tour:
     blender: Conversation
     shared: SharedFolder
     output: Path
-    patience_s: float = 300.0
+    worker: str = ""
+    """The worker's Python, as Blender sees it."""
     faults: list[str] = field(default_factory=list)
     made: dict[str, int] = field(default_factory=dict)
 
@@ -82,25 +85,22 @@ def click_the_tab(tour: Tour) -> None:
 
 
 def set_up(tour: Tour) -> None:
-    """Find, where the add-on does not know its Python yet."""
-    if any(one["id"].endswith("_setup") and one["shown"] for one in tour.blender.ask("panels")):
-        panel_picture(tour, "panel_setup", "NEURALFIELDS_PT_setup")
-        tour.sidebar.press(FIND)
-        tour.blender.wait_until(
-            "the worker's Python is found",
-            lambda: (
-                not any(
-                    one["id"].endswith("_setup") and one["shown"]
-                    for one in tour.blender.ask("panels")
-                )
-            ),
-            60,
-        )
-        tour.check(True, "Find has found a Python")
+    """The worker's Python is missing; then there is one, and Find finds it."""
+    tour.blender.wait_until("Set Up is shown", lambda: is_shown(tour, SETUP), 30)
+    panel_picture(tour, "panel_setup", SETUP)
+    (tour.shared.here / "environment").symlink_to(Path(tour.worker).parents[1])
+    tour.sidebar.press(FIND)
+    tour.blender.wait_until("a Python is found", lambda: not is_shown(tour, SETUP), 60)
+    tour.check(True, "Find has found the worker's Python, and Set Up is gone")
+
+
+def is_shown(tour: Tour, panel: str) -> bool:
+    return any(one["id"] == panel and one["shown"] for one in tour.blender.ask("panels"))
 
 
 def try_it(tour: Tour) -> None:
     """One click, and a result about a minute later."""
+    tour.sidebar.show_only(TRAINING)
     tour.sidebar.press(TRY_IT)
     started = time.monotonic()
     tour.blender.wait_until("a job runs", lambda: tour.scene()["jobs"], 60)
