@@ -3,6 +3,7 @@
 
 from collections.abc import Sequence
 from math import cos, pi, radians, sin
+from typing import Any
 
 import bpy
 import numpy as np
@@ -48,7 +49,8 @@ def objects_of(scene: bpy.types.Scene) -> list[bpy.types.Object]:
     return [item for item in scene.objects if item.type == "MESH"]
 
 
-Part = tuple[str, Color, list[tuple[float, ...]], list[tuple[int, ...]]]
+Part = tuple[str, Color, Any, Any]
+"""Name, color, vertices and faces."""
 
 
 def _parts() -> list[Part]:
@@ -79,7 +81,7 @@ def _dots(name: str, size: float, place: Vector) -> list[Part]:
         center = Vector((radius * cos(turn), radius * sin(turn), height)) * size + place
         ball = 0.075 * size * (1.0 if number % 2 else 0.8)
         profile = [(ball * sin(t), ball * -cos(t)) for t in np.linspace(0, pi, 9)]
-        dots.append(_lathe(f"{name} Dot {number + 1}", DOT, profile, tuple(center)))
+        dots.append(_lathe(f"{name} Dot {number + 1}", DOT, profile, center[:]))
     return dots
 
 
@@ -155,7 +157,8 @@ def _camera() -> bpy.types.Object:
 
 
 def _render_quickly(scene: bpy.types.Scene) -> None:
-    scene.render.engine = "CYCLES"
+    render: Any = scene.render  # the stubs know engines that are built in only
+    render.engine = "CYCLES"
     scene.cycles.samples, scene.cycles.use_denoising = 16, False
     scene.cycles.max_bounces = 3
     scene.render.resolution_x = scene.render.resolution_y = 128

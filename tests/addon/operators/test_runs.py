@@ -2,7 +2,6 @@
 """The list of runs: found again, renamed, deleted, relinked, taken up again."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +16,11 @@ pytestmark = [pytest.mark.blender, pytest.mark.timeout(120), pytest.mark.usefixt
 
 
 def write_run(folder: Path, **values: object) -> Path:
-    (folder / "checkpoints").mkdir(parents=True)
-    (folder / "checkpoints" / "last.json").write_text("{}", encoding="utf-8")
+    checkpoint = folder / "checkpoints" / "step_1"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "config.json").write_text('{"method": "nerf"}', encoding="utf-8")
+    last = checkpoint.with_name("last.json")
+    last.write_text('{"checkpoint": "step_1"}', encoding="utf-8")
     record = {"state": "trained", "method": "nerf", "preset": "final", "config": {"steps": 50}}
     (folder / "run.json").write_text(json.dumps(record | values), encoding="utf-8")
     return folder
@@ -213,8 +215,8 @@ def test_without_a_checkpoint_or_a_capture_nothing_is_resumed(
     (run / "checkpoints" / "last.json").unlink()
     with pytest.raises(RuntimeError, match="no checkpoint"):
         bpy.ops.neural_fields.resume_run(run=str(run))
+    bpy.context.window_manager.neural_fields.runs.clear()
     with pytest.raises(RuntimeError, match="No run is chosen"):
-        bpy.context.window_manager.neural_fields.runs.clear()
         bpy.ops.neural_fields.resume_run()
 
 
@@ -228,7 +230,7 @@ def test_a_run_is_read_by_a_thread_where_there_is_a_window(bpy: ModuleType, proj
     assert run_catalog._on_timer() is not None
     assert [run.name for run in shown.runs] == ["slow"]
     assert run_catalog._on_timer() is None
-    assert os.path.isabs(shown.runs[0].path)
+    assert Path(shown.runs[0].path).is_absolute()
 
 
 def test_a_linked_field_cannot_be_changed_and_says_so(bpy: ModuleType, project: Path) -> None:

@@ -2,7 +2,6 @@
 """Stopping a training in three ways, and what is seen of one while it runs."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,9 +16,8 @@ pytestmark = [pytest.mark.blender, pytest.mark.timeout(120), pytest.mark.usefixt
 
 
 @pytest.fixture(autouse=True)
-def fake_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def fake_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_RUN", str(tmp_path / "run"))
-    yield
 
 
 def hanging(bpy: ModuleType, tmp_path: Path, **changes: Any) -> session.JobRecord:
@@ -134,6 +132,7 @@ def test_previews_show_behind_the_camera_and_leave_no_trace(
 
 def test_a_curve_is_thinned_and_keeps_what_was_measured(bpy: ModuleType, tmp_path: Path) -> None:
     record = hanging(bpy, tmp_path)
+    record.training.curve.clear()
     for step in range(3000):
         measured = 20.0 + step if step % 500 == 0 else None
         training_watch.on_event(
