@@ -89,6 +89,9 @@ def test_our_own_worker_knows_which_of_its_runs_it_trains(bpy: ModuleType, proje
     record = session.submit(job, "Train")
     while record.progress is None or record.progress.done < 2:
         session.pump(0.05)
+    record_file = Path(job.run) / "run.json"
+    while not (record_file.is_file() and record_file.stat().st_size):
+        session.pump(0.05)
     values = {"state": "training", "process": session.worker_process()}
     (run / "run.json").write_text(json.dumps(values), encoding="utf-8")
     assert runs_of(bpy)["now"].state == "TRAINING"

@@ -27,6 +27,9 @@ def hanging(bpy: ModuleType, tmp_path: Path, **changes: Any) -> session.JobRecor
     record = session.submit(job, "Train", target)
     while record.progress is None or record.progress.done < 2:
         session.pump(0.05)
+    record_file = Path(job.run) / "run.json"
+    while not (record_file.is_file() and record_file.stat().st_size):
+        session.pump(0.05)
     (tmp_path / "run" / "run.json").write_text('{"state": "cancelled"}', encoding="utf-8")
     return record
 
@@ -139,11 +142,11 @@ def test_a_curve_is_thinned_and_keeps_what_was_measured(bpy: ModuleType, tmp_pat
             progress(done=step, total=3000, loss=1 / (step + 1), psnr=measured), record
         )
     curve = record.training.curve
-    assert len(curve) <= training_watch.MOST_SAMPLES
+    assert len(curve) <= training_watch.MOST_SAMPLES + 6
     assert [one.psnr for one in curve if one.psnr] == [20.0 + step for step in range(0, 3000, 500)]
     shares = [one.share for one in curve]
     assert shares == sorted(shares)
-    assert max(np.diff(shares)) < 0.02
+    assert max(np.diff(shares)) < 0.003
     bpy.ops.neural_fields.stop_training()
 
 
