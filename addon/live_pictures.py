@@ -10,15 +10,16 @@ from collections.abc import Sequence
 import bpy
 import bpy.utils.previews
 
-from . import panel_state, session
+from . import panel_state
 from .scene.curve_picture import draw_curves
+from .training_notes import Sample
 
 CURVE, PREVIEW = "curve", "preview"
 CURVE_PX = 192
 LOSS_COLOR, PSNR_COLOR = (0.95, 0.55, 0.2), (0.35, 0.75, 1.0)
 
 
-def show_curve(curve: Sequence[session.Sample]) -> None:
+def show_curve(curve: Sequence[Sample]) -> None:
     """Draws the loss, on a scale of magnitudes, and the held-out quality."""
     pictures = panel_state.get().pictures
     if pictures is None:

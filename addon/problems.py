@@ -25,7 +25,17 @@ _OF_JOBS: dict[type, Area] = {
 }
 _OF_OPERATORS: dict[Area, tuple[str, ...]] = {
     "capture": ("add_camera_rig", "render_capture", "import_capture"),
-    "training": ("train", "add_field", "resume_run", "delete_run", "rename_run", "relink_run"),
+    "training": (
+        "train",
+        "add_field",
+        "resume_run",
+        "delete_run",
+        "rename_run",
+        "relink_run",
+        "reveal_run",
+        "use_run_settings",
+        "try_it",
+    ),
     "shapes": (
         "fit_shape",
         "update_shape",
@@ -56,15 +66,15 @@ class Problem:
 
 
 _FIXES = (
-    ("for the worker", Fix("neural_fields.set_up", "Set Up")),
-    ("cannot run the worker", Fix("neural_fields.set_up", "Set Up")),
+    ("for the worker", Fix("neural_fields.show_preferences", "Open Preferences")),
+    ("cannot run the worker", Fix("neural_fields.show_preferences", "Open Preferences")),
     ("Its log is", Fix("neural_fields.open_log", "Open Log")),
     ("See the log", Fix("neural_fields.open_log", "Open Log")),
     ("no capture", Fix("neural_fields.import_capture", "Choose Capture")),
     ("no camera rig", Fix("neural_fields.add_camera_rig", "Add Camera Rig")),
     ("There are no cameras", Fix("neural_fields.add_camera_rig", "Add Camera Rig")),
     ("no run folder", Fix("neural_fields.relink_run", "Relink Run")),
-    ("free space", Fix("screen.userpref_show", "Choose Folder")),
+    ("free space", Fix("neural_fields.show_preferences", "Choose Folder")),
 )
 """Words of a message or remedy, and the button that goes with them; the first that fits."""
 

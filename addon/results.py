@@ -70,7 +70,7 @@ def _bring_in_training(
 ) -> bool:
     scene = by_session_uid(bpy.data.scenes, record.target.scene)
     trained = isinstance(event, messages.Trained)
-    if record.ending == "discard":
+    if record.training.ending == "discard":
         return False
     if scene is None or not isinstance(record.job, messages.Train):
         return False

@@ -17,9 +17,9 @@ from .scene.images import relative_path
 from .scene.stations import stations_at
 from .worker.protocol import JobError, messages
 
-NUM_CAMERAS = 32
+NUM_CAMERAS = 36
 TRAINING_S = 15.0
-MESH_RESOLUTION = 112
+MESH_RESOLUTION = 88
 CAPTURED, TRAINED = 0.35, 0.85
 """Which shares of the whole are over then."""
 

@@ -19,6 +19,7 @@ import bpy
 
 from . import environment_state, preferences
 from .scene.errors import SceneError
+from .training_notes import TrainingNotes
 from .worker.client import WorkerClient, WorkerDied, worker_command
 from .worker.environment import find_python
 from .worker.protocol import JobError, messages
@@ -42,19 +43,6 @@ class Target:
     mesh: int = 0
 
 
-@dataclass(frozen=True)
-class Sample:
-    """A point of a training's curves; `share` of the budget is spent."""
-
-    share: float
-    loss: float | None
-    psnr: float | None
-
-
-Ending = Literal["", "pause", "keep", "discard"]
-"""What is to become of a training that is being stopped."""
-
-
 @dataclass
 class JobRecord:
     """One job from its submission on; `answer` is its final event."""
@@ -73,10 +61,7 @@ class JobRecord:
     bar: ProgressBar | None = None
     then: Callable[["JobRecord"], None] | None = None
     """Called once the job is done; what it raises becomes the problem."""
-    ending: Ending = ""
-    curve: list[Sample] = field(default_factory=list)
-    preview: str = ""
-    """Path of the newest preview picture."""
+    training: TrainingNotes = field(default_factory=TrainingNotes)
     key: str = ""
     """What the job is for, where a newer one makes an older one needless; see `schedule`."""
 

@@ -14,12 +14,13 @@ from .scene import preview_images
 from .scene.errors import SceneError
 from .scene.preview_cameras import preview_camera
 from .scene.run_references import absolute_path
+from .training_notes import Sample
 from .worker.protocol import messages
 
 logger = logging.getLogger(__name__)
 
 MOST_SAMPLES = 600
-"""Points of a curve; of more, every second one is dropped."""
+"""Points of a curve, besides those where the quality was measured."""
 
 
 def camera_file(job_id: str) -> Path:
@@ -53,18 +54,16 @@ def on_event(event: messages.Event, record: session.JobRecord) -> None:
 def _note_progress(event: messages.Progress, record: session.JobRecord) -> None:
     if event.stage in ("training", "measuring held-out views") and event.total:
         share = min(1.0, event.done / event.total)
-        record.curve.append(session.Sample(share, event.loss, event.psnr))
-        if len(record.curve) > MOST_SAMPLES:
-            record.curve[:] = [
-                one for i, one in enumerate(record.curve) if i % 2 or one.psnr is not None
-            ]
+        curve = record.training.curve
+        if not curve or event.psnr is not None or share - curve[-1].share >= 1 / MOST_SAMPLES:
+            curve.append(Sample(share, event.loss, event.psnr))
         if not bpy.app.background:
-            live_pictures.show_curve(record.curve)
+            live_pictures.show_curve(curve)
     scene = by_session_uid(bpy.data.scenes, record.target.scene)
     if scene is None or not isinstance(record.job, messages.Train):
         return
     if event.preview:
-        record.preview = event.preview
+        record.training.preview = event.preview
         _show_preview(scene, Path(event.preview))
     if record.job.preview_camera:
         try:

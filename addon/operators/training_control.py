@@ -8,6 +8,7 @@ import bpy
 from .. import panel_state, run_catalog, run_names, session
 from ..problems import problem_from
 from ..scene.errors import SceneError
+from ..training_notes import Ending
 from ..worker.protocol import messages
 from .jobs import Outcome
 
@@ -32,10 +33,10 @@ class _OnTraining:
             return True
         return False
 
-    def _stop(self, ending: session.Ending) -> session.JobRecord:
+    def _stop(self, ending: Ending) -> session.JobRecord:
         record = running_training()
         assert record is not None  # by poll
-        record.ending = ending
+        record.training.ending = ending
         session.cancel(record.job.job_id)
         if bpy.app.background:
             session.wait(record.job.job_id)
@@ -43,7 +44,9 @@ class _OnTraining:
 
 
 class NEURALFIELDS_OT_pause_training(_OnTraining, bpy.types.Operator):
-    """Save what is learned and free the processor. Resume goes on from there, even after a restart"""
+    """Save what is learned and free the processor. Resume goes on from there, also in another
+    session
+    """
 
     bl_idname = "neural_fields.pause_training"
     bl_label = "Pause"
@@ -86,7 +89,7 @@ class NEURALFIELDS_OT_discard_training(_OnTraining, bpy.types.Operator):
 
 def on_event(event: messages.Event, record: session.JobRecord) -> None:
     """Listens to the session: deletes the run of a training that was thrown away, once it ended."""
-    if record.ending != "discard" or not isinstance(event, messages.FINAL_EVENTS):
+    if record.training.ending != "discard" or not isinstance(event, messages.FINAL_EVENTS):
         return
     run = Path(getattr(record.job, "run", ""))
     try:

@@ -58,7 +58,8 @@ def render_in_window(scene: bpy.types.Scene) -> Iterator[None]:
 
 def is_rendering() -> bool:
     """Whether Blender renders."""
-    return bool(bpy.app.is_job_running("RENDER"))
+    app: Any = bpy.app
+    return bool(app.is_job_running("RENDER"))
 
 
 def note_capture(context: bpy.types.Context, done: int, total: int, seconds: float = 0.0) -> None:

@@ -2,7 +2,7 @@
 """What the panels of the tab have in common: where they are, and how jobs and texts look."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bpy
 
@@ -13,9 +13,12 @@ from ..problems import Area, area_of_job
 class InTab:
     """Where every panel of the add-on is; comes before `bpy.types.Panel` among the bases."""
 
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
+    bl_space_type: Any = "VIEW_3D"
+    bl_region_type: Any = "UI"
     bl_category = "Neural Fields"
+
+    if TYPE_CHECKING:
+        layout: Any  # the stubs let it be None, which it never is while a panel is drawn
 
 
 def column_of(layout: bpy.types.UILayout) -> bpy.types.UILayout:
@@ -32,7 +35,7 @@ def draw_settings(layout: bpy.types.UILayout, settings: Any, names: Iterable[str
 
 
 def draw_wrapped(
-    layout: bpy.types.UILayout, text: str, icon: str = "NONE", width: int = 44
+    layout: bpy.types.UILayout, text: str, icon: Any = "NONE", width: int = 44
 ) -> None:
     """Text in lines, since a label cuts off what is too long. Words are kept whole."""
     lines = [line for part in text.splitlines() for line in _lines(part, width)]

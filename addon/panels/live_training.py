@@ -48,7 +48,7 @@ def draw_figures(layout: bpy.types.UILayout, record: session.JobRecord) -> None:
     progress = record.progress
     assert progress is not None
     column = layout.column(align=True)
-    psnr = next((one.psnr for one in reversed(record.curve) if one.psnr is not None), None)
+    psnr = next((one.psnr for one in reversed(record.training.curve) if one.psnr is not None), None)
     rows = [("Steps", f"{progress.step:,}"), ("Time", duration(progress.seconds))]
     if progress.loss is not None:
         rows.append(("Loss", f"{progress.loss:.3g}"))
@@ -83,8 +83,8 @@ def draw_ended(layout: bpy.types.UILayout, record: session.JobRecord) -> None:
         layout.label(text=f"{Path(run).name}: done in {spent}{quality}", icon="CHECKMARK")
         for warning in record.warnings[-2:]:
             draw_wrapped(layout, warning, "INFO")
-    elif record.state == "cancelled" and record.ending != "discard" and run:
-        words = "is paused" if record.ending == "pause" else "was stopped"
+    elif record.state == "cancelled" and record.training.ending != "discard" and run:
+        words = "is paused" if record.training.ending == "pause" else "was stopped"
         row = layout.row(align=True)
         row.label(text=f"{Path(run).name} {words}", icon="PAUSE")
         row.operator("neural_fields.resume_run", icon="PLAY").run = run

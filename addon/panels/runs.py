@@ -21,11 +21,11 @@ class NEURALFIELDS_UL_runs(bpy.types.UIList):
         layout: bpy.types.UILayout,
         data: Any,
         item: Any,
-        icon: int,
+        icon: int | None,
         active_data: Any,
-        active_property: str,
-        index: int = 0,
-        flt_flag: int = 0,
+        active_property: str | None,
+        index: int | None = 0,
+        flt_flag: int | None = 0,
     ) -> None:
         row = layout.row(align=True)
         sign = item.bl_rna.properties["state"].enum_items[item.state].icon

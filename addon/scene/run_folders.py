@@ -54,7 +54,7 @@ def read_run(folder: Path) -> RunEntry:
     except OSError:
         return RunEntry(path=folder)
     values = _values(record)
-    state = values.get("state")
+    state: Any = values.get("state")
     has_checkpoint = (folder / "checkpoints" / "last.json").is_file()
     if state not in ("queued", "training", "trained", "failed", "cancelled"):
         return RunEntry(path=folder, state="damaged", changed_s=changed_s)
@@ -128,8 +128,8 @@ def rename_run(folder: Path, name: str) -> Path:
         SceneError: where it is no run, or the name cannot be had.
     """
     folder = _plain(folder)
-    target = folder.with_name(name)
-    if not name or target.parent != folder.parent or name in (".", ".."):
+    target = folder.parent / name
+    if not name or target.name != name or target.parent != folder.parent or name == "..":
         raise SceneError(f"{name!r} is no name for a folder.", "Use letters, digits and spaces.")
     if target == folder:
         return folder

@@ -76,7 +76,8 @@ def _results() -> Iterator[tuple[Any, str, Path]]:
             if block.library is None:
                 yield from _named(block, "filepath", block)
     for item in data.objects:
-        for modifier in item.modifiers if item.library is None else ():
+        modifiers: Any = item.modifiers if item.library is None else ()
+        for modifier in modifiers:
             if modifier.type == "MESH_CACHE":
                 yield from _named(modifier, "filepath", item)
     for scene in data.scenes:

@@ -3,6 +3,7 @@
 
 from collections.abc import Sequence
 from math import cos, pi, radians, sin
+from typing import Any
 
 import bpy
 import numpy as np
@@ -48,7 +49,8 @@ def objects_of(scene: bpy.types.Scene) -> list[bpy.types.Object]:
     return [item for item in scene.objects if item.type == "MESH"]
 
 
-Part = tuple[str, Color, list[tuple[float, ...]], list[tuple[int, ...]]]
+Part = tuple[str, Color, Any, Any]
+"""Name, color, vertices and faces."""
 
 
 def _parts() -> list[Part]:
@@ -59,8 +61,8 @@ def _parts() -> list[Part]:
         ("Young Toadstool", (0.45, -0.28, 0.05), 0.55, SMALL_CAP),
     ):
         stem = [(0.0, 0.0), (0.17, 0.01), (0.13, 0.2), (0.10, 0.5), (0.10, 0.72), (0.0, 0.74)]
-        under = [(0.08, 0.60), (0.34, 0.55), (0.46, 0.56), (0.48, 0.60)]
-        cap = [*under, (0.44, 0.72), (0.32, 0.87), (0.16, 0.95), (0.0, 0.97)]
+        lip = [(0.07, 0.62), (0.25, 0.58), (0.38, 0.55), (0.46, 0.55)]
+        cap = [*lip, *(_on_cap(angle) for angle in np.linspace(0.52 * pi, 0.0, 17))]
         parts.append(_lathe(f"{name} Stem", STEM, _scaled(stem, size), place))
         parts.append(_lathe(f"{name} Cap", color, _scaled(cap, size), place))
         parts.extend(_dots(name, size, Vector(place)))
@@ -74,13 +76,18 @@ def _dots(name: str, size: float, place: Vector) -> list[Part]:
     """White dots, spread over the cap by the golden angle."""
     dots = []
     for number in range(9):
-        height, turn = 0.90 - 0.025 * number, number * GOLDEN_ANGLE
-        radius = 0.10 + 0.035 * number
+        radius, height = _on_cap(radians(14.0 + 8.0 * number))
+        turn = number * GOLDEN_ANGLE
         center = Vector((radius * cos(turn), radius * sin(turn), height)) * size + place
-        ball = 0.055 * size * (1.0 if number % 2 else 0.75)
+        ball = 0.075 * size * (1.0 if number % 2 else 0.8)
         profile = [(ball * sin(t), ball * -cos(t)) for t in np.linspace(0, pi, 9)]
-        dots.append(_lathe(f"{name} Dot {number + 1}", DOT, profile, tuple(center)))
+        dots.append(_lathe(f"{name} Dot {number + 1}", DOT, profile, center[:]))
     return dots
+
+
+def _on_cap(angle: float) -> tuple[float, float]:
+    """Radius and height of the cap at an angle from its top."""
+    return 0.48 * sin(angle), 0.60 + 0.36 * cos(angle)
 
 
 def _scaled(profile: Sequence[tuple[float, float]], size: float) -> list[tuple[float, float]]:
@@ -150,8 +157,9 @@ def _camera() -> bpy.types.Object:
 
 
 def _render_quickly(scene: bpy.types.Scene) -> None:
-    scene.render.engine = "CYCLES"
-    scene.cycles.samples, scene.cycles.use_denoising = 12, False
+    render: Any = scene.render  # the stubs know engines that are built in only
+    render.engine = "CYCLES"
+    scene.cycles.samples, scene.cycles.use_denoising = 16, False
     scene.cycles.max_bounces = 3
-    scene.render.resolution_x = scene.render.resolution_y = 112
+    scene.render.resolution_x = scene.render.resolution_y = 128
     scene.view_settings.view_transform = "Standard"

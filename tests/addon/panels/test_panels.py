@@ -13,6 +13,7 @@ import recording_layout as recorded
 from neural_fields.addon import panel_state, run_catalog, session
 from neural_fields.addon.panels import capture, live_training, output, runs, shapes, training
 from neural_fields.addon.problems import Fix, Problem
+from neural_fields.addon.training_notes import Sample
 from neural_fields.addon.worker.protocol import messages
 
 pytestmark = [pytest.mark.blender, pytest.mark.timeout(120), pytest.mark.usefixtures("studio")]
@@ -26,9 +27,9 @@ def clean(bpy: ModuleType) -> Iterator[None]:
     shown = bpy.context.window_manager.neural_fields
     shown.runs.clear()
     yield
-    for name in shown.bl_rna.properties.keys():
-        if name not in ("rna_type", "name"):
-            shown.property_unset(name)
+    for name in list(shown.bl_rna.properties):
+        if name.identifier not in ("rna_type", "name"):
+            shown.property_unset(name.identifier)
     panel_state.unregister()
 
 
@@ -102,7 +103,7 @@ def test_while_it_trains_there_are_figures_and_three_ways_to_stop(
         job_id=record.job.job_id, stage="training", done=30, total=120, unit="seconds",
         seconds=30, eta_s=90, loss=0.0123, step=4321,
     )  # fmt: skip
-    record.curve.append(session.Sample(0.2, 0.02, 24.56))
+    record.training.curve.append(Sample(0.2, 0.02, 24.56))
     drawn = recorded.draw(training.NEURALFIELDS_PT_training)
     (bar,) = recorded.called(drawn, "progress")
     assert bar.arguments["factor"] == 0.25
