@@ -127,7 +127,8 @@ def test_the_progress_bar_is_all_that_a_capture_prints(bpy: ModuleType, tmp_path
         "bpy.context.scene.render.resolution_x = bpy.context.scene.render.resolution_y = 8\n"
         "bpy.ops.neural_fields.add_camera_rig(count=2)\n"
         "bpy.ops.neural_fields.render_capture(folder=sys.argv[2])\n"
-        "print('the end')\n"
+        "print('the end', flush=True)\n"
+        "import os; os._exit(0)\n"  # the module of Blender 4.2 dies where it ends by itself
     )
     scripts = Path(__file__).resolve().parents[3] / "scripts"
     done = subprocess.run(
