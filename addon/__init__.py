@@ -38,7 +38,17 @@ def unregister() -> None:
 
 def _modules() -> tuple[ModuleType, ...]:
     """In the order of registration. Imported late: `worker` is usable without Blender."""
-    from . import preferences, properties, results
+    from . import (
+        file_handlers,
+        live_pictures,
+        panel_state,
+        preferences,
+        properties,
+        redraw,
+        results,
+        run_catalog,
+        training_watch,
+    )
     from .operators import (
         bake_shape,
         capture,
@@ -48,29 +58,27 @@ def _modules() -> tuple[ModuleType, ...]:
         mesh,
         motion,
         render,
+        runs,
         shapes,
         solids,
         train,
+        training_control,
+        try_it,
     )
-    from .panels import capture as capture_panel
-    from .panels import output as output_panel
-    from .panels import setup as setup_panel
-    from .panels import shapes as shapes_panel
-    from .panels import training as training_panel
-    from .panels import worker as worker_panel
 
-    learned = (capture, import_capture, train, mesh, motion, render)
+    stored = (preferences, properties, panel_state, live_pictures)
+    # Listeners are told in this order: the tab is drawn again once all else has been done.
+    listeners = (results, training_watch, run_catalog, training_control, redraw, file_handlers)
+    learned = (capture, import_capture, train, mesh, motion, render, runs, try_it)
     operators = (environment, *learned, shapes, bake_shape, solids, fit_image)
-    # A sub-panel comes after the panel that it lies in.
-    panels = (
-        setup_panel,
-        capture_panel,
-        training_panel,
-        shapes_panel,
-        output_panel,
-        worker_panel,
-    )
-    return preferences, properties, results, *operators, *panels
+    return *stored, *listeners, *operators, *_panels()
+
+
+def _panels() -> tuple[ModuleType, ...]:
+    """A sub-panel comes after the panel that it lies in."""
+    from .panels import capture, image_field, output, runs, setup, shapes, solids, training, worker
+
+    return setup, capture, training, runs, shapes, solids, image_field, output, worker
 
 
 def _at_exit() -> None:

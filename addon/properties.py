@@ -7,6 +7,7 @@ from bpy.props import (
     CollectionProperty,
     EnumProperty,
     FloatProperty,
+    FloatVectorProperty,
     IntProperty,
     PointerProperty,
     StringProperty,
@@ -35,6 +36,8 @@ from .shape_settings import (
     ShapeProperties,
 )
 from .solid_settings import PrimitiveProperties, SolidProperties
+from .training_settings import TrainingPanelProperties
+from .window_settings import NEURALFIELDS_PG_run, NEURALFIELDS_PG_window
 from .worker.protocol import messages, tooltip
 
 
@@ -44,13 +47,32 @@ class NEURALFIELDS_PG_rig(RigProperties, bpy.types.PropertyGroup):
         description="The collection that holds the rig's cameras",
         type=bpy.types.Collection,
     )
+    subject_min: FloatVectorProperty(
+        name="Subject Minimum",
+        description="Lower corner of the box that the rig stands around",
+        default=(-1.0, -1.0, -1.0),
+        subtype="XYZ",
+    )
+    subject_max: FloatVectorProperty(
+        name="Subject Maximum",
+        description="Upper corner of the box that the rig stands around",
+        default=(1.0, 1.0, 1.0),
+        subtype="XYZ",
+    )
 
 
 class NEURALFIELDS_PG_capture(CaptureProperties, CaptureTimeProperties, bpy.types.PropertyGroup):
-    pass
+    unfinished: StringProperty(
+        name="Unfinished Capture",
+        description="Folder of the capture that was begun last and is not done",
+        subtype="DIR_PATH",
+        options=BLEND_RELATIVE,
+    )
 
 
-class NEURALFIELDS_PG_training(TrainingProperties, bpy.types.PropertyGroup):
+class NEURALFIELDS_PG_training(
+    TrainingProperties, TrainingPanelProperties, bpy.types.PropertyGroup
+):
     pass
 
 
@@ -83,7 +105,9 @@ class NEURALFIELDS_PG_fit_latent(FitLatentProperties, bpy.types.PropertyGroup):
 
 
 class NEURALFIELDS_PG_fit_image(FitImageProperties, bpy.types.PropertyGroup):
-    pass
+    image: PointerProperty(
+        name="Image", description="Image that the panel's button learns", type=bpy.types.Image
+    )
 
 
 class NEURALFIELDS_PG_shape_name(bpy.types.PropertyGroup):
@@ -181,10 +205,6 @@ class NEURALFIELDS_PG_field(FieldTimeProperties, bpy.types.PropertyGroup):
     solid: PointerProperty(type=NEURALFIELDS_PG_solid)
 
 
-class NEURALFIELDS_PG_window(bpy.types.PropertyGroup):
-    """On the window manager: what belongs to this Blender's session and is not saved."""
-
-
 CLASSES = (
     NEURALFIELDS_PG_rig,
     NEURALFIELDS_PG_capture,
@@ -204,6 +224,7 @@ CLASSES = (
     NEURALFIELDS_PG_solid,
     NEURALFIELDS_PG_scene,
     NEURALFIELDS_PG_field,
+    NEURALFIELDS_PG_run,
     NEURALFIELDS_PG_window,
 )
 

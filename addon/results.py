@@ -6,8 +6,9 @@ from pathlib import Path
 
 import bpy
 
-from . import motion_results, session, shape_results
+from . import motion_results, panel_state, session, shape_results
 from .compat import by_session_uid
+from .problems import area_of_job, problem_from
 from .scene import images, meshes
 from .scene.errors import SceneError
 from .scene.ply import read_ply
@@ -28,6 +29,7 @@ def on_event(event: messages.Event, record: session.JobRecord) -> None:
             brought = True
     except SceneError as error:
         record.problem = str(error)
+        panel_state.note_problem(area_of_job(record.job), problem_from(error))
         logger.warning("%s", error)
         return
     if brought and not bpy.app.background:
@@ -68,6 +70,8 @@ def _bring_in_training(
 ) -> bool:
     scene = by_session_uid(bpy.data.scenes, record.target.scene)
     trained = isinstance(event, messages.Trained)
+    if record.training.ending == "discard":
+        return False
     if scene is None or not isinstance(record.job, messages.Train):
         return False
     if not trained and not (event.run and (Path(event.run) / "checkpoints").is_dir()):

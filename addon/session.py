@@ -19,6 +19,7 @@ import bpy
 
 from . import environment_state, preferences
 from .scene.errors import SceneError
+from .training_notes import TrainingNotes
 from .worker.client import WorkerClient, WorkerDied, worker_command
 from .worker.environment import find_python
 from .worker.protocol import JobError, messages
@@ -60,6 +61,7 @@ class JobRecord:
     bar: ProgressBar | None = None
     then: Callable[["JobRecord"], None] | None = None
     """Called once the job is done; what it raises becomes the problem."""
+    training: TrainingNotes = field(default_factory=TrainingNotes)
     key: str = ""
     """What the job is for, where a newer one makes an older one needless; see `schedule`."""
 
@@ -231,6 +233,12 @@ def worker() -> messages.WorkerReady | None:
     """What the running worker is and can do; None while there is none."""
     client = _session.client
     return client.ready if client is not None and client.alive else None
+
+
+def worker_process() -> int:
+    """The number of the running worker's process; 0 while there is none."""
+    client = _session.client
+    return client.pid if client is not None and client.alive else 0
 
 
 def subscribe(listener: Listener) -> None:

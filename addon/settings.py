@@ -19,6 +19,7 @@ from bpy.props import (
 
 from .compat import BLEND_RELATIVE
 from .preferences import DEVICES
+from .rig_updates import on_rig_change
 from .worker.protocol import messages, tooltip
 
 # Blender remembers an operator's last values otherwise, and they would win over the scene's
@@ -39,8 +40,8 @@ CAPTURE_SOURCES = (
     ("ANIMATION", "Animated Camera", "The scene's camera along its animation"),
 )
 PRESETS = (
-    ("draft", "Draft", "A first look, soon"),
-    ("standard", "Standard", "Good for most scenes"),
+    ("draft", "Draft", "A first look, soon: some seconds to a minute"),
+    ("standard", "Standard", "Good for most scenes: some minutes"),
     ("final", "Final", "The best quality; takes its time"),
 )
 JOB_DEVICES = (
@@ -72,7 +73,11 @@ def device_property() -> Any:
 
 class RigProperties:
     shape: EnumProperty(
-        name="Shape", description="Where the cameras stand", items=RIG_SHAPES, options=FORGET
+        name="Shape",
+        description="Where the cameras stand",
+        items=RIG_SHAPES,
+        update=on_rig_change,
+        options=FORGET,
     )
     count: IntProperty(
         name="Cameras",
@@ -81,6 +86,7 @@ class RigProperties:
         min=2,
         soft_max=300,
         max=10000,
+        update=on_rig_change,
         options=FORGET,
     )
     distance: FloatProperty(
@@ -91,6 +97,7 @@ class RigProperties:
         default=0.0,
         min=0.0,
         subtype="DISTANCE",
+        update=on_rig_change,
         options=FORGET,
     )
     lens: FloatProperty(
@@ -100,6 +107,7 @@ class RigProperties:
         min=1.0,
         max=5000.0,
         unit="CAMERA",
+        update=on_rig_change,
         options=FORGET,
     )
     lowest_angle: FloatProperty(
@@ -113,6 +121,7 @@ class RigProperties:
         min=-1.5,
         max=1.5,
         subtype="ANGLE",
+        update=on_rig_change,
         options=FORGET,
     )
     orbit_angle: FloatProperty(
@@ -122,6 +131,7 @@ class RigProperties:
         min=-1.5,
         max=1.5,
         subtype="ANGLE",
+        update=on_rig_change,
         options=FORGET,
     )
     turns: FloatProperty(
@@ -130,10 +140,15 @@ class RigProperties:
         default=4.0,
         min=0.25,
         max=100.0,
+        update=on_rig_change,
         options=FORGET,
     )
     seed: IntProperty(
-        name="Seed", description="Turns the rig to another position", min=0, options=FORGET
+        name="Seed",
+        description="Turns the rig to another position",
+        min=0,
+        update=on_rig_change,
+        options=FORGET,
     )
 
 

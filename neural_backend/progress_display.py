@@ -10,6 +10,7 @@ from .protocol.messages import (
     Converted,
     Evaluated,
     Event,
+    FrameReady,
     ImageFitted,
     Inspected,
     LatentFitted,
@@ -17,6 +18,7 @@ from .protocol.messages import (
     MeshSequenceReady,
     MotionBaked,
     Progress,
+    Released,
     ShapesFitted,
     Trained,
     ViewsReady,
@@ -101,6 +103,10 @@ def sentence(event: Event) -> str:
     if isinstance(event, ViewsReady):
         video = f", video {event.video}" if event.video else ""
         return f"Rendered {len(event.files)} pictures into {event.output}{video}"
+    if isinstance(event, FrameReady):
+        return f"Wrote {event.output} ({event.width} × {event.height} pixels, {event.seconds:.2f} s)"
+    if isinstance(event, Released):
+        return f"Freed the memory of {event.num_fields} fields"
     if isinstance(event, ShapesFitted):
         known = event.shapes[0] if len(event.shapes) == 1 else f"{len(event.shapes)} shapes"
         steps = f"{event.steps} steps, {event.seconds:.1f} s"

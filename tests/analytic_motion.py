@@ -20,6 +20,7 @@ from neural_backend.methods.registry import MethodRecipe
 from neural_backend.training.checkpoint import SavedProgress, save_checkpoint
 from tests import analytic
 from tests.analytic_run import lens, looking_at_origin, write_cameras
+from tests.rigid_motion import moved_rigidly
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,7 @@ class MovingMethod(analytic.AnalyticMethod):
 
     def from_canonical(self, points: np.ndarray, time: float) -> np.ndarray:
         """The exact inverse of `to_canonical`."""
-        angle = self.config.turn * time
-        turn = np.array(
-            [
-                [math.cos(angle), -math.sin(angle), 0],
-                [math.sin(angle), math.cos(angle), 0],
-                [0, 0, 1],
-            ]
-        )
-        return points @ turn.T + np.array([0, 0, self.config.rise * time])
+        return moved_rigidly(points, time, self.config.turn, self.config.rise)
 
     def density(self, points, times=None):
         times = self._or_zero(points, times)

@@ -1,27 +1,36 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Cameras around a subject, and the pictures they take."""
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import bpy
-from bpy.props import StringProperty
+from bpy.props import BoolProperty, StringProperty
 
-from .. import preferences, session
+from .. import preferences, rig_updates, session
 from ..motion_settings import CaptureTimeProperties
-from ..scene import captures, rigs, stations
-from ..scene.cameras import bounds_of, place, render_size
+from ..scene import captures, stations
+from ..scene.cameras import bounds_of
+from ..scene.chosen import is_linked
 from ..scene.errors import SceneError
 from ..scene.images import relative_path
+from ..scene.rig_cameras import remove_rig
 from ..scene.time_maps import TimeMap
 from ..settings import FORGET, CaptureProperties, RigProperties
 from ..worker.protocol import messages
 from ..worker.silence import only_this_stream
 from ..worker.terminal import ProgressBar
 from .jobs import Outcome, RefusedError, absolute, choose, reporting, scene_of
-
-SENSOR_MM = 36.0
+from .window_render import (
+    TAB_EVENTS,
+    TICK_S,
+    RenderStoppedError,
+    is_rendering,
+    note_capture,
+    over_sidebar,
+    render_in_window,
+)
 
 
 class NEURALFIELDS_OT_add_camera_rig(RigProperties, bpy.types.Operator):
@@ -58,24 +67,39 @@ class NEURALFIELDS_OT_add_camera_rig(RigProperties, bpy.types.Operator):
         if bounds is None:
             self.report({"ERROR"}, "There is nothing to put cameras around. Add an object first.")
             return {"CANCELLED"}
-        width, height = render_size(scene.render)
-        narrower = SENSOR_MM / 2 * min(width, height) / max(width, height)
-        framing = rigs.framing_distance(bounds, math.atan(narrower / options["lens"]))
-        distance = options.pop("distance") or framing
-        lens = options.pop("lens")
-        center = (bounds[0] + bounds[1]) / 2
-        data = bpy.data.cameras.new("Capture Rig")
-        data.sensor_width, data.lens = SENSOR_MM, lens
-        data.display_size = 0.05 * distance
-        data.clip_start, data.clip_end = distance / 1000, 10 * distance
-        collection = bpy.data.collections.new("Capture Rig")
-        scene.collection.children.link(collection)
-        for number, direction in enumerate(rigs.rig_directions(rigs.Rig(**options)), start=1):
-            camera = bpy.data.objects.new(f"Rig {number:03d}", data)
-            place(camera, rigs.look_at(center + distance * direction, center))
-            collection.objects.link(camera)
-        scene.neural_fields.rig.collection = collection
+        stored = scene.neural_fields.rig
+        # A new rig: the settings must not move the one before on their way.
+        stored.collection = None
+        stored.subject_min, stored.subject_max = bounds[0].tolist(), bounds[1].tolist()
+        for name, value in options.items():
+            setattr(stored, name, value)
+        rig_updates.renew(scene)
         self.report({"INFO"}, f"{options['count']} cameras stand around the subject")
+        return {"FINISHED"}
+
+
+class NEURALFIELDS_OT_remove_camera_rig(bpy.types.Operator):
+    """Remove the cameras of the rig from the scene"""
+
+    bl_idname = "neural_fields.remove_camera_rig"
+    bl_label = "Remove Camera Rig"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        rig = context.scene.neural_fields.rig.collection if context.scene is not None else None
+        if rig is None:
+            cls.poll_message_set("There is no camera rig")
+        elif is_linked(rig):
+            cls.poll_message_set(f"{rig.name} is linked from another file")
+        else:
+            return True
+        return False
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        settings = scene_of(context).neural_fields.rig
+        remove_rig(settings.collection)
+        settings.collection = None
         return {"FINISHED"}
 
 
@@ -93,6 +117,11 @@ class NEURALFIELDS_OT_render_capture(CaptureProperties, CaptureTimeProperties, b
         description="Collection whose cameras take the pictures; empty for the camera rig's",
         options=FORGET,
     )
+    resume: BoolProperty(
+        name="Resume",
+        description="Go on with the capture that was stopped, and keep its pictures",
+        options=FORGET,
+    )
 
     _pictures: Iterator[captures.CaptureProgress] | None = None
     _timer: bpy.types.Timer | None = None
@@ -103,12 +132,15 @@ class NEURALFIELDS_OT_render_capture(CaptureProperties, CaptureTimeProperties, b
         if context.scene is None or context.mode != "OBJECT":
             cls.poll_message_set("Go to Object Mode first")
             return False
+        if context.window_manager.neural_fields.capture_total:
+            cls.poll_message_set("A capture is being rendered")
+            return False
         return True
 
     def execute(self, context: bpy.types.Context) -> Outcome:
         try:
             with reporting(self):
-                pictures = self._begin(context)
+                pictures = self._begin(context, captures.render_at_once)
                 if bpy.app.background and session.shows_progress():
                     _show_all(pictures)
                 else:
@@ -124,40 +156,53 @@ class NEURALFIELDS_OT_render_capture(CaptureProperties, CaptureTimeProperties, b
             return self.execute(context)
         try:
             with reporting(self):
-                self._pictures = self._begin(context)
+                self._pictures = self._begin(context, render_in_window)
         except RefusedError:
             return {"CANCELLED"}
+        note_capture(context, 0, 1)
         manager = context.window_manager
-        manager.progress_begin(0, 1)
-        self._timer = manager.event_timer_add(0.01, window=context.window)
+        self._timer = manager.event_timer_add(TICK_S, window=context.window)
         manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
-        """One picture at each tick; it owns the window meanwhile, since undo would pull the scene
-        away.
+        """Looks at each tick how far it is; it owns the window meanwhile, but for the tab, since
+        undo would pull the scene away.
         """
         if event.type == "ESC":
-            self.cancel(context)
-            self.report({"WARNING"}, "The capture was stopped; run it again to go on")
-            return {"CANCELLED"}
+            context.window_manager.neural_fields.capture_stop = True
         if event.type != "TIMER" or self._pictures is None:
-            return {"RUNNING_MODAL"}
+            passed = event.type in TAB_EVENTS and over_sidebar(context, event)
+            return {"PASS_THROUGH"} if passed else {"RUNNING_MODAL"}
         try:
             with reporting(self):
-                progress = next(self._pictures, None)
+                outcome = self._tick(context)
         except RefusedError:
+            outcome = {"CANCELLED"}
+        if outcome != {"RUNNING_MODAL"}:
             self.cancel(context)
-            return {"CANCELLED"}
+        if outcome == {"FINISHED"}:
+            self._end(context)
+        return outcome
+
+    def _tick(self, context: bpy.types.Context) -> Outcome:
+        assert self._pictures is not None
+        stopping = context.window_manager.neural_fields.capture_stop
+        try:
+            progress = None if stopping and not is_rendering() else next(self._pictures, None)
+        except RenderStoppedError:
+            stopping, progress = True, None
+        except ReferenceError as error:
+            raise SceneError(
+                "The scene was replaced while it was rendered.", "Take up the capture again."
+            ) from error
         if progress is not None:
-            context.window_manager.progress_update(progress.done / progress.total)
-            context.workspace.status_text_set(
-                f"Capture: {progress.done} of {progress.total} pictures · Esc to stop"
-            )
+            note_capture(context, progress.done, progress.total, progress.seconds)
             return {"RUNNING_MODAL"}
-        self.cancel(context)
-        self._end(context)
-        return {"FINISHED"}
+        if not stopping:
+            return {"FINISHED"}
+        self.report({"WARNING"}, "The capture was stopped; Resume goes on with it")
+        return {"CANCELLED"}
 
     def cancel(self, context: bpy.types.Context) -> None:
         """Gives the scene's settings and the window back."""
@@ -167,21 +212,28 @@ class NEURALFIELDS_OT_render_capture(CaptureProperties, CaptureTimeProperties, b
         if self._timer is not None:
             context.window_manager.event_timer_remove(self._timer)
             self._timer = None
-            context.window_manager.progress_end()
-            context.workspace.status_text_set(None)
+            note_capture(context, 0, 0)
 
-    def _begin(self, context: bpy.types.Context) -> Iterator[captures.CaptureProgress]:
+    def _begin(
+        self, context: bpy.types.Context, render: captures.Renderer
+    ) -> Iterator[captures.CaptureProgress]:
         scene = scene_of(context)
         stored = scene.neural_fields.capture
         options = choose(self, stored, "transparent", "hold_out", "overwrite")
         folder = absolute(choose(self, stored, "folder")["folder"])
-        self._folder = Path(folder) if folder else preferences.new_folder("capture")
+        self._folder = Path(folder) if folder else self._own_folder(stored)
         time_map = self._time_map(scene)
         taken = self._stations(context, time_map)
         for warning in captures.warnings_about(taken, scene):
             self.report({"WARNING"}, warning)
         chosen = captures.CaptureOptions(time_map=time_map, **options)
-        return captures.render_capture(scene, taken, self._folder, chosen)
+        stored.unfinished = relative_path(self._folder)
+        return captures.render_capture(scene, taken, self._folder, chosen, render)
+
+    def _own_folder(self, stored: Any) -> Path:
+        if self.resume and stored.unfinished:
+            return Path(absolute(stored.unfinished))
+        return preferences.new_folder("capture")
 
     def _time_map(self, scene: bpy.types.Scene) -> TimeMap | None:
         """The frames at which the moving scene begins and ends; None where it does not move."""
@@ -231,8 +283,9 @@ class NEURALFIELDS_OT_render_capture(CaptureProperties, CaptureTimeProperties, b
         return sorted(cameras, key=lambda item: item.name)
 
     def _end(self, context: bpy.types.Context) -> None:
-        training = scene_of(context).neural_fields.training
-        training.capture = relative_path(self._folder)
+        settings = scene_of(context).neural_fields
+        settings.training.capture = relative_path(self._folder)
+        settings.capture.unfinished = ""
         self.report({"INFO"}, f"The capture is in {self._folder}")
 
 
@@ -261,7 +314,31 @@ def _as_message(progress: captures.CaptureProgress) -> messages.Progress:
     )
 
 
-CLASSES = (NEURALFIELDS_OT_add_camera_rig, NEURALFIELDS_OT_render_capture)
+class NEURALFIELDS_OT_stop_capture(bpy.types.Operator):
+    """Stop after the picture that is being rendered, and keep what there is. Esc stops at once"""
+
+    bl_idname = "neural_fields.stop_capture"
+    bl_label = "Stop Capture"
+    bl_options = {"REGISTER"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if context.window_manager.neural_fields.capture_total:
+            return True
+        cls.poll_message_set("No capture is being rendered")
+        return False
+
+    def execute(self, context: bpy.types.Context) -> Outcome:
+        context.window_manager.neural_fields.capture_stop = True
+        return {"FINISHED"}
+
+
+CLASSES = (
+    NEURALFIELDS_OT_add_camera_rig,
+    NEURALFIELDS_OT_remove_camera_rig,
+    NEURALFIELDS_OT_render_capture,
+    NEURALFIELDS_OT_stop_capture,
+)
 
 
 def register() -> None:

@@ -7,8 +7,10 @@ from typing import Any, Literal, TypeAlias
 
 import bpy
 
-from .. import session
+from .. import panel_state, session
 from ..job_options import absolute, device_of
+from ..problems import area_of_job, area_of_operator, problem_from
+from ..scene.chosen import field_of, is_linked
 from ..scene.errors import SceneError
 from ..worker.protocol import JobError, messages
 
@@ -43,6 +45,7 @@ def reporting(operator: bpy.types.Operator) -> Iterator[None]:
         yield
     except (SceneError, JobError) as error:
         operator.report({"ERROR"}, str(error))
+        panel_state.note_problem(area_of_operator(operator.bl_idname), problem_from(error))
         raise RefusedError from error
 
 
@@ -69,6 +72,7 @@ def do(
     """
     with reporting(operator):
         record = session.submit(job, label, target, then, key)
+    panel_state.note_problem(area_of_job(job), None)
     if not bpy.app.background:
         operator.report({"INFO"}, f"{label} has started")
         return record
@@ -85,17 +89,6 @@ def scene_of(context: bpy.types.Context) -> bpy.types.Scene:
     """The scene at hand; polls see to it that there is one."""
     assert context.scene is not None
     return context.scene
-
-
-def field_of(context: bpy.types.Context) -> bpy.types.Object | None:
-    """The field in question: the active object or what it hangs on, or the scene's only one."""
-    found = context.object
-    while found is not None and not found.neural_field.run:
-        found = found.parent
-    if found is None:
-        fields = [item for item in context.scene.objects if item.neural_field.run]
-        found = fields[0] if len(fields) == 1 else None
-    return found
 
 
 def frames_of(operator: bpy.types.Operator, stored: Any, scene: bpy.types.Scene) -> range:
@@ -121,11 +114,16 @@ def frames_of(operator: bpy.types.Operator, stored: Any, scene: bpy.types.Scene)
 class OnField:
     """Poll of the operators that work on a trained field."""
 
+    changes_field = True
+
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if context.scene is not None and field_of(context) is not None:
+        field = field_of(context) if context.scene is not None else None
+        if field is None:
+            problem = "Select a neural field, or train one first"
+        elif cls.changes_field and is_linked(field):
+            problem = f"{field.name} is linked from another file and cannot be changed here"
+        else:
             return True
-        cls.poll_message_set(  # type: ignore[attr-defined]
-            "Select a neural field, or train one first"
-        )
+        cls.poll_message_set(problem)  # type: ignore[attr-defined]
         return False

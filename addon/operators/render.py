@@ -37,6 +37,8 @@ class NEURALFIELDS_OT_render_views(OnField, ViewsProperties, bpy.types.Operator)
     bl_label = "Render Views"
     bl_options = {"REGISTER"}
 
+    changes_field = False
+
     def execute(self, context: bpy.types.Context) -> Outcome:
         field, scene = field_of(context), scene_of(context)
         assert field is not None  # by poll

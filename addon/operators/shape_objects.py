@@ -4,17 +4,17 @@
 import bpy
 
 from .. import shape_results
+from ..scene.chosen import is_linked, shape_of
 
-
-def shape_of(context: bpy.types.Context) -> bpy.types.Object | None:
-    """The learned shape in question: the active object or what it hangs on, or the only one."""
-    found = context.object
-    while found is not None and not found.neural_field.shape.run:
-        found = found.parent
-    if found is None:
-        shapes = [item for item in context.scene.objects if item.neural_field.shape.run]
-        found = shapes[0] if len(shapes) == 1 else None
-    return found
+__all__ = [
+    "OnShape",
+    "owner_of",
+    "parts_of_results",
+    "select_only",
+    "selected",
+    "selected_meshes",
+    "shape_of",
+]
 
 
 def owner_of(item: bpy.types.Object) -> bpy.types.Object:
@@ -58,9 +58,12 @@ class OnShape:
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if context.scene is not None and shape_of(context) is not None:
+        shape = shape_of(context) if context.scene is not None else None
+        if shape is None:
+            problem = "Select a neural shape, or fit one to a mesh first"
+        elif is_linked(shape):
+            problem = f"{shape.name} is linked from another file and cannot be changed here"
+        else:
             return True
-        cls.poll_message_set(  # type: ignore[attr-defined]
-            "Select a neural shape, or fit one to a mesh first"
-        )
+        cls.poll_message_set(problem)  # type: ignore[attr-defined]
         return False

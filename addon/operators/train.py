@@ -2,14 +2,17 @@
 """Training: start it, stop it, and take up a run that is already there."""
 
 from pathlib import Path
+from typing import Any
 
 import bpy
 from bpy.props import StringProperty
 from mathutils import Matrix
 
-from .. import preferences, results, session, shape_results
+from .. import preferences, results, session, shape_results, training_watch
+from ..scene.run_folders import read_run
 from ..scene.shape_runs import shapes_of_run
 from ..settings import FORGET, FORGET_PATH, TrainingProperties
+from ..training_settings import is_live
 from ..worker.protocol import JobError, messages
 from .jobs import Outcome, RefusedError, absolute, choose, device_of, do, reporting, scene_of
 
@@ -17,6 +20,8 @@ PASSED_ON = (
     "method", "preset", "steps", "seconds", "seed", "image_width", "hold_out", "resume",
     "preview_seconds", "evaluations",
 )  # fmt: skip
+
+LIVE_PREVIEW_S, LIVE_EVALUATIONS = 2.0, 12
 
 
 class NEURALFIELDS_OT_train(TrainingProperties, bpy.types.Operator):
@@ -50,8 +55,11 @@ class NEURALFIELDS_OT_train(TrainingProperties, bpy.types.Operator):
             capture = absolute(paths["capture"])
             run = absolute(paths["run"]) or str(preferences.new_folder("run"))
             options = choose(self, stored, "device", "settings", *PASSED_ON)
+            job_id = session.new_job_id()
+            if is_live(stored):
+                options |= self._live_options(scene_of(context), Path(run), job_id, options)
             job = messages.Train(
-                job_id=session.new_job_id(),
+                job_id=job_id,
                 capture=capture,
                 run=run,
                 device=device_of(options.pop("device")),
@@ -62,6 +70,22 @@ class NEURALFIELDS_OT_train(TrainingProperties, bpy.types.Operator):
         except RefusedError:
             return {"CANCELLED"}
         return {"FINISHED"}
+
+    def _live_options(
+        self, scene: bpy.types.Scene, run: Path, job_id: str, options: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Pictures and figures for someone who looks on, where they were not asked for otherwise.
+
+        Raises:
+            RefusedError: where the preview's camera cannot be written.
+        """
+        with reporting(self):
+            written = training_watch.write_camera(scene, run, job_id)
+        return {
+            "preview_camera": str(training_watch.camera_file(job_id)) if written else "",
+            "preview_seconds": options["preview_seconds"] or LIVE_PREVIEW_S,
+            "evaluations": options["evaluations"] or LIVE_EVALUATIONS,
+        }
 
 
 class NEURALFIELDS_OT_cancel(bpy.types.Operator):
@@ -126,6 +150,9 @@ class NEURALFIELDS_OT_add_field(bpy.types.Operator):
             with reporting(self):
                 if shapes_of_run(run) is None:
                     field = results.put_field(scene, run)
+                    known = read_run(run)
+                    field.neural_field.method, field.neural_field.steps = known.method, known.steps
+                    field.neural_field.psnr = known.psnr or 0.0
                 else:
                     field = shape_results.put_shape(scene, run, Matrix(), "OBJECT")
         except RefusedError:

@@ -2,19 +2,23 @@
 """What the panels of the tab have in common: where they are, and how jobs and texts look."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from .. import session
+from .. import panel_state, session
+from ..problems import Area, area_of_job
 
 
 class InTab:
     """Where every panel of the add-on is; comes before `bpy.types.Panel` among the bases."""
 
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
+    bl_space_type: Any = "VIEW_3D"
+    bl_region_type: Any = "UI"
     bl_category = "Neural Fields"
+
+    if TYPE_CHECKING:
+        layout: Any  # the stubs let it be None, which it never is while a panel is drawn
 
 
 def column_of(layout: bpy.types.UILayout) -> bpy.types.UILayout:
@@ -31,7 +35,7 @@ def draw_settings(layout: bpy.types.UILayout, settings: Any, names: Iterable[str
 
 
 def draw_wrapped(
-    layout: bpy.types.UILayout, text: str, icon: str = "NONE", width: int = 44
+    layout: bpy.types.UILayout, text: str, icon: Any = "NONE", width: int = 44
 ) -> None:
     """Text in lines, since a label cuts off what is too long. Words are kept whole."""
     lines = [line for part in text.splitlines() for line in _lines(part, width)]
@@ -56,6 +60,60 @@ def draw_progress(layout: bpy.types.UILayout, record: session.JobRecord) -> None
         left = f" · {duration(progress.eta_s)} left" if progress.eta_s > 0 else ""
         row.progress(factor=factor, text=f"{progress.stage.capitalize()} {factor:.0%}{left}")
     row.operator("neural_fields.cancel", text="", icon="X").job_id = record.job.job_id
+
+
+def draw_area(layout: bpy.types.UILayout, area: Area, but: tuple[type, ...] = ()) -> None:
+    """What goes on in a part of the tab: its jobs, and what went wrong. Jobs of the kinds `but` are
+    drawn by someone else.
+    """
+    draw_problem(layout, area)
+    for record in session.running():
+        if area_of_job(record.job) == area and not isinstance(record.job, but):
+            draw_progress(layout, record)
+    last = next((one for one in reversed(session.jobs()) if area_of_job(one.job) == area), None)
+    if last is not None and last.state == "done":
+        for note in (*last.warnings[-3:], last.note):
+            if note:
+                draw_wrapped(layout.box(), note, "INFO")
+
+
+def draw_problem(layout: bpy.types.UILayout, area: Area) -> None:
+    """What happened, why, what to do, and a button where one helps; a cross takes note of it."""
+    problem = panel_state.get().problems.get(area)
+    if problem is None:
+        return
+    box = layout.box()
+    head = box.row()
+    head.alert = True
+    head.label(text="This Did Not Work", icon="ERROR")
+    head.operator("neural_fields.dismiss", text="", icon="X", emboss=False).area = area.upper()
+    draw_wrapped(box, problem.message)
+    if problem.remedy:
+        draw_wrapped(box, problem.remedy, "INFO")
+    if problem.fix is not None and is_registered(problem.fix.operator):
+        box.operator(problem.fix.operator, text=problem.fix.label)
+
+
+def is_registered(operator: str) -> bool:
+    """Whether there is an operator with this id."""
+    module, _, name = operator.partition(".")
+    return name in dir(getattr(bpy.ops, module))
+
+
+def draw_frames(layout: bpy.types.UILayout, settings: Any, step: bool = True) -> None:
+    """The range of frames of a job: the scene's, or one of its own."""
+    layout.prop(settings, "use_scene_range")
+    if not settings.use_scene_range:
+        draw_settings(layout, settings, ("frame_start", "frame_end"))
+    if step:
+        layout.prop(settings, "frame_step")
+
+
+def draw_crop(layout: bpy.types.UILayout, settings: Any) -> None:
+    """The box outside which nothing is kept."""
+    layout.prop(settings, "use_crop")
+    if settings.use_crop:
+        draw_settings(layout, settings, ("crop_min", "crop_max"))
 
 
 def duration(seconds: float) -> str:

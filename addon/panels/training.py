@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Train: learning a field from a capture."""
 
+from typing import Any
+
 import bpy
 
-from .base import InTab, column_of
+from .. import session
+from ..worker.protocol import messages
+from .base import InTab, column_of, draw_area, draw_settings
+from .live_training import draw_ended, draw_live
 
 
 class NEURALFIELDS_PT_training(InTab, bpy.types.Panel):
@@ -12,10 +17,79 @@ class NEURALFIELDS_PT_training(InTab, bpy.types.Panel):
     bl_order = 2
 
     def draw(self, context: bpy.types.Context) -> None:
-        column_of(self.layout).operator("neural_fields.train")
+        layout = self.layout
+        settings = context.scene.neural_fields.training
+        draw_area(layout, "training", but=(messages.Train,))
+        if context.window_manager.neural_fields.try_it_stage:
+            self.draw_try_it(layout, context.window_manager.neural_fields)
+        last = last_training()
+        if last is not None and last.state == "running":
+            draw_live(layout, last, settings)
+            return
+        column = column_of(layout)
+        draw_settings(column, settings, ("capture", "method_choice"))
+        if settings.method_choice == "other":
+            column.prop(settings, "method", text=" ")
+        column.prop(settings, "preset")
+        main = layout.column()
+        main.scale_y = 1.4
+        main.operator("neural_fields.train", icon="PLAY")
+        if last is not None:
+            draw_ended(layout, last)
+        if not settings.capture and not context.window_manager.neural_fields.try_it_stage:
+            layout.operator("neural_fields.try_it", icon="SHADERFX")
+
+    def draw_try_it(self, layout: bpy.types.UILayout, shown: Any) -> None:
+        row = layout.row(align=True)
+        text = "Stopping" if shown.try_it_stop else shown.try_it_stage
+        row.progress(factor=shown.try_it_share, text=text)
+        row.operator("neural_fields.stop_try_it", text="", icon="X")
 
 
-CLASSES = (NEURALFIELDS_PT_training,)
+class NEURALFIELDS_PT_training_preview(InTab, bpy.types.Panel):
+    bl_idname = "NEURALFIELDS_PT_training_preview"
+    bl_label = "Live Preview"
+    bl_parent_id = "NEURALFIELDS_PT_training"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw_header(self, context: bpy.types.Context) -> None:
+        self.layout.prop(context.scene.neural_fields.training, "use_live_preview", text="")
+
+    def draw(self, context: bpy.types.Context) -> None:
+        settings = context.scene.neural_fields.training
+        column = column_of(self.layout)
+        column.enabled = settings.use_live_preview
+        column.prop(settings, "show_preview_in")
+        column.prop(settings, "preview_seconds")
+
+
+class NEURALFIELDS_PT_training_advanced(InTab, bpy.types.Panel):
+    bl_idname = "NEURALFIELDS_PT_training_advanced"
+    bl_label = "Advanced"
+    bl_parent_id = "NEURALFIELDS_PT_training"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        settings = context.scene.neural_fields.training
+        column = column_of(self.layout)
+        draw_settings(column, settings, ("run", "resume"))
+        column.separator()
+        draw_settings(column, settings, ("steps", "seconds", "seed", "device"))
+        column.separator()
+        draw_settings(column, settings, ("image_width", "hold_out", "evaluations", "settings"))
+
+
+def last_training() -> session.JobRecord | None:
+    """The training that runs, or the last one that did."""
+    jobs = reversed(session.jobs())
+    return next((one for one in jobs if isinstance(one.job, messages.Train)), None)
+
+
+CLASSES = (
+    NEURALFIELDS_PT_training,
+    NEURALFIELDS_PT_training_preview,
+    NEURALFIELDS_PT_training_advanced,
+)
 
 
 def register() -> None:

@@ -3,7 +3,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,25 @@ class CaptureProgress:
     seconds: float
     rendered: int
     """How many of `done` were rendered now and not kept from an earlier, interrupted capture."""
+
+
+Renderer = Callable[[bpy.types.Scene], Iterator[None]]
+"""Renders a scene to its output path. It yields while it is not done, so that Blender can go on."""
+
+
+def render_at_once(scene: bpy.types.Scene) -> Iterator[None]:
+    """Renders while Blender waits.
+
+    Raises:
+        SceneError: where Blender cannot.
+    """
+    try:
+        bpy.ops.render.render(write_still=True, scene=scene.name)
+    except RuntimeError as error:
+        raise SceneError(
+            f"Blender could not render: {error}", "Try Render Image by hand."
+        ) from error
+    yield from ()
 
 
 def poses_along(
@@ -109,9 +128,14 @@ def warnings_about(stations: Sequence[Station], scene: bpy.types.Scene) -> list[
 
 
 def render_capture(
-    scene: bpy.types.Scene, stations: Sequence[Station], folder: Path, options: CaptureOptions
+    scene: bpy.types.Scene,
+    stations: Sequence[Station],
+    folder: Path,
+    options: CaptureOptions,
+    render: Renderer = render_at_once,
 ) -> Iterator[CaptureProgress]:
-    """Takes the pictures one by one and writes transforms.json when all are there.
+    """Takes the pictures one by one and writes transforms.json when all are there. What it yields
+    tells where it is, once a picture, or more often where `render` takes its time.
 
     Closing the iterator stops the capture; taken up again with the same cameras it goes on where it
     stopped. The scene's settings are put back in any case. Files that are not this capture's own
@@ -149,7 +173,7 @@ def render_capture(
         kept = _pictures_to_keep(folder, plan, options.overwrite)
         write_json(folder / UNFINISHED, plan)
         (folder / "images").mkdir(exist_ok=True)
-        yield from _render_all(scene, stations, plan["frames"], folder, kept)
+        yield from _render_all(scene, stations, plan["frames"], folder, kept, render)
         write_json(folder / FINAL, plan)
         (folder / UNFINISHED).unlink(missing_ok=True)
 
@@ -210,6 +234,7 @@ def _render_all(
     frames: Sequence[dict[str, Any]],
     folder: Path,
     kept: set[str],
+    render: Renderer,
 ) -> Iterator[CaptureProgress]:
     started, rendered = time.monotonic(), 0
     for number, (station, frame) in enumerate(zip(stations, frames, strict=True), start=1):
@@ -217,21 +242,19 @@ def _render_all(
             if scene.frame_current != station.frame:
                 scene.frame_set(station.frame)
             scene.camera = scene.objects[station.camera]
-            _render_picture(scene, folder / frame["file_path"])
+            for _ in _render_picture(scene, folder / frame["file_path"], render):
+                spent = time.monotonic() - started
+                yield CaptureProgress(number - 1, len(frames), spent, rendered)
             rendered += 1
         yield CaptureProgress(number, len(frames), time.monotonic() - started, rendered)
 
 
-def _render_picture(scene: bpy.types.Scene, path: Path) -> None:
+def _render_picture(scene: bpy.types.Scene, path: Path, render: Renderer) -> Iterator[None]:
     temporary = path.with_name(f".{path.stem}.part.png")
     scene.render.filepath = str(temporary)
     try:
-        bpy.ops.render.render(write_still=True, scene=scene.name)
+        yield from render(scene)
         temporary.replace(path)
-    except RuntimeError as error:
-        raise SceneError(
-            f"Blender could not render: {error}", "Try Render Image by hand."
-        ) from error
     except OSError as error:
         raise SceneError(
             f"{path} could not be written: {error.strerror}.",

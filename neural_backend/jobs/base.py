@@ -30,6 +30,7 @@ from ..protocol.messages import (
     Job,
     JobFailed,
     MeshShape,
+    RenderFrame,
     RenderViews,
     TraceShape,
     Train,
@@ -42,6 +43,7 @@ logger = logging.getLogger(__name__)
 JOB_MODULES: dict[type, str] = {
     Train: "train",
     RenderViews: "render_views",
+    RenderFrame: "render_frame",
     ExtractMesh: "extract_mesh",
     ExtractMeshSequence: "extract_mesh_sequence",
     BakeMotion: "bake_motion",

@@ -3,6 +3,7 @@
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from ..training.trainer import TrainerConfig, TrainingReport, train
 from .devices import choose_device
 from .run_folder import RunFolder, RunRecord
 from .shape_elements import write_elements
-from .trained_method import LearnedShapes, forget_method, keep_method, restore_shapes
+from .trained_method import LearnedShapes, forget_methods, keep_method, restore_shapes
 from .training_run import mark_end, resumable, resumed_record
 
 _SAMPLES_OF_ONE, _SAMPLES_OF_MANY = 200_000, 40_000
@@ -43,7 +44,7 @@ def run(
         JobError: for whatever the user can put right.
     """
     device = choose_device(job.device)
-    forget_method()
+    forget_methods()
     folder, checkpoint = resumable(job)
     if job.resume and checkpoint is None:
         yield Warned(job_id=job.job_id, message=f"Nothing to resume in {job.run}: starting anew.")
@@ -58,6 +59,7 @@ def run(
     record = replace(
         record,
         state="training",
+        process=os.getpid(),
         meshes=tuple(folder.relative(path.absolute()) for path in paths),
         backend_version=__version__,
         device=str(device),
@@ -108,6 +110,7 @@ def _fresh_record(job: FitShape, num_shapes: int) -> RunRecord:
         method=method,
         preset=job.preset,
         config=asdict(config),
+        settings=job.settings,
         seed=job.seed,
         samples=job.samples or (_SAMPLES_OF_ONE if num_shapes == 1 else _SAMPLES_OF_MANY),
         budget_steps=job.steps or (0 if job.seconds > 0 else config.steps),
@@ -230,6 +233,7 @@ class _Fitting:
             seconds=report.seconds,
             eta_s=report.eta_s,
             loss=report.loss,
+            step=report.step,
         )
 
 

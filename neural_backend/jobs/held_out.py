@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is measured and shown of a field while it learns."""
+"""What is measured of a field while it learns."""
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
-from ..datasets.capture import Capture, View
+from ..datasets.capture import Capture
 from ..datasets.images import LoadedViews
-from ..datasets.ray_batches import RayBatches, camera_rays
+from ..datasets.ray_batches import RayBatches
 from ..geometry.rays import Rays
 from ..methods.base import Method
 from ..training.losses import over_background, pictures_over_background
@@ -19,7 +17,6 @@ from ..training.losses import over_background, pictures_over_background
 MAX_VIEWS = 16
 NUM_PIXELS = 1 << 16
 """Enough for a PSNR that is right to a few hundredths of a decibel, and quick with slow methods."""
-PREVIEW_WIDTH = 256
 
 
 def some_held_out_views(capture: Capture) -> Capture:
@@ -55,19 +52,3 @@ class HeldOut:
         means = (totals / count)[count > 0]
         value = float(-10 * means.log10().mean())
         return value if math.isfinite(value) else None
-
-
-def write_preview(method: Method, view: View, file: Path) -> None:
-    """A small picture of what the field shows to a camera, as PNG with alpha."""
-    lens = view.intrinsics
-    width = min(PREVIEW_WIDTH, lens.width)
-    lens = lens.resized(width, max(1, round(lens.height * width / lens.width)))
-    rays = camera_rays(lens, view.camera_to_world, view.time, device=method.device)
-    rendered = method.render_rays(rays)
-    alpha = rendered.accumulation[:, None].clamp(0, 1)
-    rgba = torch.cat([rendered.rgb / alpha.clamp_min(1e-6), alpha], dim=1).clamp(0, 1)
-    pixels = (rgba * 255).round().byte().reshape(lens.height, lens.width, 4).cpu().numpy()
-    file.parent.mkdir(exist_ok=True)
-    temporary = file.with_name(f".{file.name}.part")
-    Image.fromarray(pixels).save(temporary, format="PNG")
-    temporary.replace(file)

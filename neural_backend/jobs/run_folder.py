@@ -19,14 +19,17 @@ class RunRecord:
     """What `run.json` says.
 
     A run has a `capture` or `meshes`; their paths are relative to the run folder where both are on
-    one drive. `views_digest` tells one set of training views, or of meshes, from another. `samples`
-    is how many points about each mesh were measured.
+    one drive. `settings` are what was changed of the preset's `config`. `views_digest` tells one
+    set of training views, or of meshes, from another. `samples` is how many points about each mesh
+    were measured. `process` is the number of the process that trained last: where it is gone and
+    the state is still "training", it was interrupted.
     """
 
     state: RunState = "queued"
     method: str = ""
     preset: str = ""
     config: dict[str, Any] = field(default_factory=dict)
+    settings: tuple[str, ...] = ()
     capture: str = ""
     meshes: tuple[str, ...] = ()
     samples: int = 0
@@ -42,6 +45,7 @@ class RunRecord:
     seconds: float = 0.0
     psnr: float | None = None
     message: str = ""
+    process: int = 0
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,8 @@ class RunFolder:
             known = {one.name for one in fields(RunRecord)}
             values = {name: value for name, value in values.items() if name in known}
             # JSON knows no tuples.
-            return RunRecord(**values | {"meshes": tuple(values.get("meshes", ()))})
+            tuples = {name: tuple(values.get(name, ())) for name in ("meshes", "settings")}
+            return RunRecord(**values | tuples)
         except (ValueError, AttributeError, TypeError) as error:
             raise JobError(
                 f"{self.record_file} is damaged: {error}.", "Train again into a new folder."

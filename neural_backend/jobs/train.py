@@ -3,6 +3,7 @@
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Generator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,10 +27,11 @@ from ..training.checkpoint import (
 )
 from ..training.trainer import TrainerConfig, TrainingReport, train
 from .devices import choose_device
-from .held_out import HeldOut, some_held_out_views, write_preview
+from .held_out import HeldOut, some_held_out_views
 from .pictures import load_pictures
+from .previews import Previews
 from .run_folder import RunFolder, RunRecord
-from .trained_method import forget_method, keep_method, restore_method
+from .trained_method import forget_methods, keep_method, restore_method
 from .training_run import mark_end, resumable, resumed_record
 
 
@@ -40,7 +42,7 @@ def run(job: Train, capture: Capture | None = None) -> Generator[Event, None, No
         JobError: for whatever the user can put right.
     """
     device = choose_device(job.device)
-    forget_method()
+    forget_methods()
     folder, checkpoint = resumable(job)
     if job.resume and checkpoint is None:
         yield Warned(job_id=job.job_id, message=f"Nothing to resume in {job.run}: starting anew.")
@@ -57,6 +59,7 @@ def run(job: Train, capture: Capture | None = None) -> Generator[Event, None, No
     record = replace(
         record,
         state="training",
+        process=os.getpid(),
         capture=folder.relative(Path(capture.source).absolute()),
         backend_version=__version__,
         device=str(device),
@@ -83,6 +86,7 @@ def _fresh_record(job: Train, device: torch.device, capture: Capture) -> RunReco
         method=method,
         preset=job.preset,
         config=asdict(config),
+        settings=job.settings,
         seed=job.seed,
         image_width=job.image_width,
         hold_out=job.hold_out,
@@ -169,7 +173,8 @@ class _Training:
             evaluate_at=tuple((i + 1) / (evaluations + 1) for i in range(evaluations)),
         )
         resume = checkpoint.progress if checkpoint else None
-        step, preview_at = (resume.step if resume else 0), 0.0
+        step = resume.step if resume else 0
+        previews = Previews(self.job, self.capture, self.folder.previews)
         reports = train(self.method, batches, config, self._save, self._psnr, resume)
         with contextlib.closing(reports):
             for report in reports:
@@ -177,9 +182,10 @@ class _Training:
                     self._write_metrics(report)
                     step = report.step
                 preview = ""
-                if report.step and self.job.preview_seconds > 0 and preview_at <= report.seconds:
-                    preview_at = report.seconds + self.job.preview_seconds
-                    preview = self._preview(report.step)
+                if report.step and previews.due(report.seconds):
+                    preview = previews.write(self.method, report.step, report.seconds)
+                for problem in previews.problems():
+                    yield Warned(job_id=self.job.job_id, message=problem)
                 yield self._progress(report, preview)
         return report
 
@@ -210,12 +216,6 @@ class _Training:
     def _psnr(self) -> float | None:
         return None if self.held_out is None else self.held_out.psnr(self.method)
 
-    def _preview(self, step: int) -> str:
-        views = self.capture.split("test", "val").views or self.capture.views
-        file = self.folder.previews / f"step_{step:08d}.png"
-        write_preview(self.method, views[0], file)
-        return str(file)
-
     def _write_metrics(self, report: TrainingReport) -> None:
         values = {"step": report.step, "seconds": round(report.seconds, 4)}
         self.folder.append_metrics(values | {"loss": report.loss, "psnr": report.psnr})
@@ -231,6 +231,7 @@ class _Training:
             seconds=report.seconds,
             eta_s=report.eta_s,
             loss=report.loss,
+            step=report.step,
             psnr=report.psnr,
             preview=preview,
         )

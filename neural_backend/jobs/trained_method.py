@@ -2,7 +2,6 @@
 """The method of a run, with what it has learned."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -12,7 +11,8 @@ from ..methods.registry import MethodRecipe, build_method
 from ..methods.shape_base import ShapeMethod
 from ..methods.shape_registry import SHAPE_METHODS, ShapeRecipe, build_shape_method
 from ..protocol.errors import JobError
-from ..training.checkpoint import Checkpoint, last_checkpoint, load_checkpoint
+from ..training.checkpoint import Checkpoint, load_checkpoint
+from .resident_methods import ResidentMethods, key_of
 from .run_folder import RunFolder
 
 
@@ -24,19 +24,11 @@ class LearnedShapes:
     recipe: ShapeRecipe
 
 
-@dataclass
-class _Resident:
-    """What was used last: the next job of a worker most often asks for the same."""
-
-    key: tuple[str, str, str] | None = None
-    learned: Any = None
-
-
-_resident = _Resident()
+_resident = ResidentMethods()
 
 
 def load_method(run: RunFolder, device: torch.device) -> Method:
-    """The run's method as its last checkpoint holds it; the one used last is not read again.
+    """The run's method as its last checkpoint holds it; those used last are not read again.
 
     Raises:
         JobError: where there is no checkpoint, it does not fit this version, or it is of shapes.
@@ -46,12 +38,9 @@ def load_method(run: RunFolder, device: torch.device) -> Method:
             f"{run.path} learned shapes from meshes: there are no colours to show.",
             "Extract a mesh, or choose the run of a capture.",
         )
-    key = _key(run, device)
-    if key != _resident.key:
-        forget_method()
-        method = restore_method(load_checkpoint(run.checkpoints), device)
-        keep_method(run, method, device)
-    return _resident.learned
+    return _resident.get(
+        run, device, lambda: restore_method(load_checkpoint(run.checkpoints), device)
+    )
 
 
 def load_shapes(run: RunFolder, device: torch.device) -> LearnedShapes:
@@ -64,11 +53,9 @@ def load_shapes(run: RunFolder, device: torch.device) -> LearnedShapes:
         raise JobError(
             f"{run.path} learned no shapes.", "Choose a run folder that was fitted to meshes."
         )
-    key = _key(run, device)
-    if key != _resident.key:
-        forget_method()
-        keep_method(run, restore_shapes(load_checkpoint(run.checkpoints), device), device)
-    return _resident.learned
+    return _resident.get(
+        run, device, lambda: restore_shapes(load_checkpoint(run.checkpoints), device)
+    )
 
 
 def learned_shapes(run: RunFolder) -> bool:
@@ -78,12 +65,12 @@ def learned_shapes(run: RunFolder) -> bool:
 
 def keep_method(run: RunFolder, method: Method | LearnedShapes, device: torch.device) -> None:
     """Makes what was just saved the one that is returned for `run`."""
-    _resident.key, _resident.learned = _key(run, device), method
+    _resident.keep(key_of(run, device), method)
 
 
-def forget_method() -> None:
-    """Frees the memory of the method used last."""
-    _resident.key = _resident.learned = None
+def forget_methods() -> int:
+    """Frees the memory of the methods used last; returns how many there were."""
+    return _resident.release()
 
 
 def restore_method(checkpoint: Checkpoint, device: torch.device) -> Method:
@@ -112,7 +99,3 @@ def _load_state(
             f"The checkpoint {checkpoint.name} does not fit {name}: {error}.",
             "It was written by another version; train again.",
         ) from error
-
-
-def _key(run: RunFolder, device: torch.device) -> tuple[str, str, str]:
-    return str(run.path.resolve()), last_checkpoint(run.checkpoints), str(device)

@@ -9,6 +9,7 @@ and the add-on's tooltips: one place to edit.
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeAlias
 
+from .frame_messages import FrameReady, Release, Released, RenderFrame
 from .function_messages import FitImage, ImageFitted, MeshShape, TraceShape
 from .motion_messages import BakeMotion, ExtractMeshSequence, MeshSequenceReady, MotionBaked
 from .shape_messages import FitLatent, FitShape, LatentFitted, ShapesFitted
@@ -38,6 +39,11 @@ class Train:
     resume: Annotated[bool, "go on from the run folder's last checkpoint"] = False
     checkpoint_seconds: Annotated[float, "seconds between checkpoints"] = 30.0
     preview_seconds: Annotated[float, "seconds between preview pictures; 0 for none"] = 0.0
+    preview_camera: Annotated[
+        str,
+        "transforms.json whose first camera the previews are seen through, read before each; '' "
+        "takes a held-out camera",
+    ] = ""
     evaluations: Annotated[int, "times that the held-out PSNR is measured on the way"] = 0
     settings: Annotated[
         tuple[str, ...], "changes to the method's configuration, as name=value"
@@ -185,6 +191,7 @@ class Progress:
     seconds: float = 0.0
     eta_s: float = -1.0
     loss: float | None = None
+    step: Annotated[int, "optimisation steps so far, in whatever `unit` counts"] = 0
     psnr: Annotated[float | None, "decibels on held-out views, when measured"] = None
     preview: Annotated[str, "path of a new preview picture, or ''"] = ""
 
@@ -289,6 +296,7 @@ class JobCancelled:
 Job: TypeAlias = (
     Train
     | RenderViews
+    | RenderFrame
     | ExtractMesh
     | ExtractMeshSequence
     | BakeMotion
@@ -301,19 +309,21 @@ Job: TypeAlias = (
     | TraceShape
     | FitImage
 )
-Command: TypeAlias = Cancel | Shutdown
+Command: TypeAlias = Cancel | Release | Shutdown
 Event: TypeAlias = (
     WorkerReady
     | Progress
     | Warned
     | Trained
     | ViewsReady
+    | FrameReady
     | MeshReady
     | MeshSequenceReady
     | MotionBaked
     | Evaluated
     | Inspected
     | Converted
+    | Released
     | ShapesFitted
     | LatentFitted
     | ImageFitted
@@ -325,6 +335,7 @@ Message: TypeAlias = Job | Command | Event
 JOBS: tuple[type[Job], ...] = (
     Train,
     RenderViews,
+    RenderFrame,
     ExtractMesh,
     ExtractMeshSequence,
     BakeMotion,
@@ -337,19 +348,21 @@ JOBS: tuple[type[Job], ...] = (
     TraceShape,
     FitImage,
 )
-COMMANDS: tuple[type[Command], ...] = (Cancel, Shutdown)
+COMMANDS: tuple[type[Command], ...] = (Cancel, Release, Shutdown)
 EVENTS: tuple[type[Event], ...] = (
     WorkerReady,
     Progress,
     Warned,
     Trained,
     ViewsReady,
+    FrameReady,
     MeshReady,
     MeshSequenceReady,
     MotionBaked,
     Evaluated,
     Inspected,
     Converted,
+    Released,
     ShapesFitted,
     LatentFitted,
     ImageFitted,
@@ -359,12 +372,14 @@ EVENTS: tuple[type[Event], ...] = (
 FINAL_EVENTS: tuple[type[Event], ...] = (
     Trained,
     ViewsReady,
+    FrameReady,
     MeshReady,
     MeshSequenceReady,
     MotionBaked,
     Evaluated,
     Inspected,
     Converted,
+    Released,
     ShapesFitted,
     LatentFitted,
     ImageFitted,

@@ -26,6 +26,8 @@ from ..protocol.messages import (
     JobFailed,
     Message,
     Progress,
+    Release,
+    Released,
     Shutdown,
     Train,
     WorkerReady,
@@ -98,8 +100,8 @@ class Server:
     def __init__(self, writer: MessageWriter) -> None:
         self._writer = writer
         self._changed = threading.Condition()
-        self._waiting: deque[Job] = deque()
-        self._running: Job | None = None
+        self._waiting: deque[Job | Release] = deque()
+        self._running: Job | Release | None = None
         self._stage = ""
         self._cancelled = False
         self._ending = False
@@ -108,7 +110,10 @@ class Server:
     def serve(self) -> None:
         """Does the jobs in the order they come, until the end."""
         while (job := self._next_job()) is not None:
-            self._do(job)
+            if isinstance(job, Release):
+                self._release(job)
+            else:
+                self._do(job)
 
     def take(self, message: Message | ProtocolError) -> None:
         """What the other side says: a job to do, a command to obey, or nonsense."""
@@ -116,7 +121,7 @@ class Server:
             self._refuse(
                 message.job_id, f"The worker got a message that it cannot read: {message}."
             )
-        elif isinstance(message, JOBS):
+        elif isinstance(message, (*JOBS, Release)):
             with self._changed:
                 self._waiting.append(message)
                 self._changed.notify()
@@ -143,7 +148,7 @@ class Server:
             self._interrupting = False
             raise KeyboardInterrupt
 
-    def _next_job(self) -> Job | None:
+    def _next_job(self) -> Job | Release | None:
         with self._changed:
             while not self._waiting and not self._ending:
                 self._changed.wait()
@@ -169,6 +174,16 @@ class Server:
             raise
         except Exception as error:
             self._writer.say(jobs.failed(job, error))
+
+    def _release(self, message: Release) -> None:
+        """In its turn, since what is in use would not be freed."""
+        from ..jobs.trained_method import forget_methods
+
+        try:
+            count = forget_methods()
+        finally:
+            self._rest()
+        self._writer.say(Released(job_id=message.job_id, num_fields=count))
 
     def _events(self, job: Job) -> Iterator[Event]:
         """The events of a job up to the one that answers it; a cancelled job is closed before."""
@@ -238,5 +253,5 @@ def _interrupt_main_thread() -> None:
         _thread.interrupt_main()
 
 
-def _cancelled(job: Job) -> JobCancelled:
+def _cancelled(job: Job | Release) -> JobCancelled:
     return JobCancelled(job_id=job.job_id, run=getattr(job, "run", ""))

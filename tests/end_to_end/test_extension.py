@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.worker_python import WORKER_PYTHON
+
 ROOT = Path(__file__).resolve().parents[2]
 USE = Path(__file__).with_name("use_extension.py")
 
@@ -49,7 +51,10 @@ def test_a_field_is_trained_meshed_and_rendered_through_the_installed_copy(
     profile = tmp_path / "profile"
     profile.mkdir()
     variables = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    variables |= {"BLENDER_USER_RESOURCES": str(profile), "NEURAL_FIELDS_PYTHON": sys.executable}
+    variables |= {
+        "BLENDER_USER_RESOURCES": str(profile),
+        "NEURAL_FIELDS_PYTHON": str(WORKER_PYTHON),
+    }
     # So small a network is slower on more threads.
     variables["OMP_NUM_THREADS"] = "1"
     done = subprocess.run(

@@ -8,18 +8,27 @@ import pytest
 from scripts import check
 from scripts import test as command
 
+Outcome = command.blenders.Outcome
+
 
 @pytest.fixture
 def commands(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Runs nothing; `failing` is the first word after `-m` of what shall fail."""
-    seen = SimpleNamespace(run=[], failing="")
+    seen = SimpleNamespace(run=[], failing="", blenders=[])
 
     def run(arguments: list[str], **_: object) -> "subprocess.CompletedProcess[bytes]":
         seen.run.append(arguments[2:])
         return subprocess.CompletedProcess(arguments, int(arguments[2] == seen.failing))
 
+    def ran(versions: list[str], words: tuple[str, ...]) -> list[Outcome]:
+        seen.blenders.append((*versions, *words))
+        return [Outcome(one, passed=1, failed=int(one == seen.failing)) for one in versions]
+
     monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.setattr(check.environment, "enter", lambda: None)
+    monkeypatch.setattr(command.blenders, "run", lambda versions, words=(): ran(versions, words))
+    monkeypatch.setattr(command.blenders, "run_oldest_and_newest", lambda: ran(["ends"], ()))
+    monkeypatch.delenv("CI", raising=False)
     return seen
 
 
@@ -36,6 +45,40 @@ def test_a_failure_of_any_part_fails_the_command_but_the_others_still_run(
     commands.failing = failing
     assert command.main([]) == 1
     assert len(commands.run) == 4
+
+
+def test_other_blenders_are_tested_alone_and_only_where_they_are_asked_for(
+    commands: SimpleNamespace,
+) -> None:
+    assert command.main([]) == 0
+    assert commands.blenders == []
+    assert command.main(["--blenders", "4.2, 5.2", "-k", "rays"]) == 0
+    assert command.main(["--all-blenders"]) == 0
+    assert commands.blenders == [("4.2", "5.2", "-k", "rays"), ("4.2", "4.5", "5.0", "5.1", "5.2")]
+    assert [line[0] for line in commands.run] == ["ruff", "ruff", "mypy", "pytest"]
+    commands.failing = "5.2"
+    assert command.main(["--all-blenders"]) == 1
+
+
+def test_a_blender_that_nobody_knows_is_refused(
+    commands: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["--blenders", "4.2,2.79"])
+    assert "no Blender '2.79' here; known: 4.2, 4.5" in capsys.readouterr().err
+
+
+def test_continuous_integration_tests_the_oldest_and_the_newest_after_the_whole_suite(
+    commands: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "1")
+    assert command.main([]) == 0
+    assert commands.blenders == [("ends",)]
+    assert command.main(["-k", "rays"]) == 0
+    assert len(commands.blenders) == 1
+    commands.failing = "ends"
+    assert command.main([]) == 1
+    assert "CI=1 exec python3 scripts/test.py" in (check.environment.ROOT / ".ci/run").read_text()
 
 
 def test_the_tests_run_in_the_projects_own_environment() -> None:

@@ -10,6 +10,7 @@ from neural_fields.addon import preferences, session
 from neural_fields.addon.scene.captures import FINAL
 
 from neural_backend.datasets.loading import load_capture
+from tests.worker_python import WORKER_PYTHON
 
 pytestmark = [pytest.mark.blender, pytest.mark.timeout(120)]
 
@@ -126,7 +127,8 @@ def test_the_progress_bar_is_all_that_a_capture_prints(bpy: ModuleType, tmp_path
         "bpy.context.scene.render.resolution_x = bpy.context.scene.render.resolution_y = 8\n"
         "bpy.ops.neural_fields.add_camera_rig(count=2)\n"
         "bpy.ops.neural_fields.render_capture(folder=sys.argv[2])\n"
-        "print('the end')\n"
+        "print('the end', flush=True)\n"
+        "import os; os._exit(0)\n"  # the module of Blender 4.2 dies where it ends by itself
     )
     scripts = Path(__file__).resolve().parents[3] / "scripts"
     done = subprocess.run(
@@ -202,7 +204,7 @@ def test_a_colmap_model_comes_in_by_way_of_the_worker(
 ) -> None:
     from PIL import Image
 
-    monkeypatch.setenv("NEURAL_FIELDS_PYTHON", sys.executable)
+    monkeypatch.setenv("NEURAL_FIELDS_PYTHON", str(WORKER_PYTHON))
     capture = tmp_path / "statue"
     sparse = capture / "sparse" / "0"
     sparse.mkdir(parents=True)

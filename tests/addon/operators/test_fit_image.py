@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Images of Blender that are learned as functions, by a real worker."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -13,12 +12,14 @@ from neural_fields.addon import preferences, session
 from neural_fields.addon.scene.picture_files import write_picture
 from PIL import Image
 
+from tests.worker_python import WORKER_PYTHON
+
 pytestmark = [pytest.mark.blender, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(autouse=True)
 def _worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(session, "find_python", lambda _preference: Path(sys.executable))
+    monkeypatch.setattr(session, "find_python", lambda _preference: WORKER_PYTHON)
     monkeypatch.setattr(preferences, "runs_folder", lambda: tmp_path)
     session.stop()
     yield

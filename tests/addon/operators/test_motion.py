@@ -2,7 +2,6 @@
 """Motion on Blender's timeline, by a real worker with a field whose motion is known exactly."""
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -16,28 +15,36 @@ from neural_fields.addon.worker.protocol import messages
 from PIL import Image
 
 from neural_backend.datasets.loading import load_capture
-from tests.analytic_motion import make_moving_run, moving_method
+from tests.rigid_motion import moved_rigidly
+from tests.worker_python import WORKER_PYTHON, run_with_backend
 
 WORKER = Path(__file__).with_name("moving_worker.py")
 MOTION = {"turn": 2.0, "rise": 0.5, "scene": "box"}
+MAKE_RUN = (
+    "import json, sys; from pathlib import Path; "
+    "from tests.analytic_motion import make_moving_run; "
+    "print(make_moving_run(Path(sys.argv[1]), **json.loads(sys.argv[2])).path)"
+)
 FIRST, LAST = 11, 15
 
 pytestmark = [pytest.mark.blender, pytest.mark.timeout(120)]
 
 
+def make_run(folder: Path, **options: Any) -> Path:
+    return Path(run_with_backend(MAKE_RUN, folder, json.dumps(options)).strip())
+
+
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_moving_run(tmp_path_factory.mktemp("moving"), **MOTION).path
+    return make_run(tmp_path_factory.mktemp("moving"), **MOTION)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _worker() -> Iterator[None]:
     """One for all tests of the module: most of its time goes into starting it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "find_python", lambda _preference: Path(sys.executable))
-        patch.setattr(
-            session, "worker_command", lambda _python: [sys.executable, "-u", str(WORKER)]
-        )
+        patch.setattr(session, "find_python", lambda _preference: WORKER_PYTHON)
+        patch.setattr(session, "worker_command", lambda python: [str(python), "-u", str(WORKER)])
         session.stop()
         yield
         session.stop()
@@ -73,6 +80,14 @@ def evaluated(bpy: ModuleType, item: Any, frame: int) -> np.ndarray:
     return points.reshape(-1, 3)
 
 
+def curves_of(item: Any) -> Any:
+    """Its F-curves: since 5.0 an action holds those of several data-blocks, in slots."""
+    action = item.animation_data.action
+    if hasattr(action, "fcurves"):
+        return action.fcurves
+    return action.layers[0].strips[0].channelbag(item.animation_data.action_slot).fcurves
+
+
 def middle(points: np.ndarray) -> float:
     """The middle of what stands upright, by its highest and lowest points."""
     return float(points[:, 2].min() + points[:, 2].max()) / 2
@@ -93,8 +108,8 @@ def test_a_field_of_a_capture_without_frames_takes_the_scenes_range(
     bpy: ModuleType, tmp_path: Path
 ) -> None:
     bpy.context.scene.frame_start, bpy.context.scene.frame_end = 5, 9
-    run = make_moving_run(tmp_path, time_map=None, num_views=3)
-    bpy.ops.neural_fields.add_field(run=str(run.path))
+    run = make_run(tmp_path, time_map=None, num_views=3)
+    bpy.ops.neural_fields.add_field(run=str(run))
     settings = bpy.context.object.neural_field
     assert (settings.moves, settings.frame_start, settings.frame_end) == (True, 5, 9)
 
@@ -143,8 +158,7 @@ def test_a_key_each_way_reverses_time(bpy: ModuleType, field: Any, tmp_path: Pat
     for frame, time in ((FIRST, 1.0), (LAST, 0.0)):
         settings.field_time = time
         field.keyframe_insert("neural_field.field_time", frame=frame)
-    action = field.animation_data.action
-    for point in action.fcurves[0].keyframe_points:
+    for point in curves_of(field)[0].keyframe_points:
         point.interpolation = "LINEAR"
     backwards = views(bpy, tmp_path / "backwards")
     for one, other in zip(forwards, reversed(backwards), strict=True):
@@ -240,7 +254,7 @@ def test_baked_vertices_go_with_the_field_and_uvs_and_materials_stay(
     np.testing.assert_array_equal([vertex.co for vertex in plane.data.vertices], rest)
     placed = rest * (1, 2, 1) + (0.1, 0.0, 0.2)
     for frame in range(FIRST, LAST + 1):
-        moved = moving_method(**MOTION).from_canonical(placed, (frame - FIRST) / 4)
+        moved = moved_rigidly(placed, (frame - FIRST) / 4, MOTION["turn"], MOTION["rise"])
         expected = (moved - (0.1, 0.0, 0.2)) / (1, 2, 1)
         np.testing.assert_allclose(evaluated(bpy, plane, frame), expected, atol=2e-4)
     assert plane["neural_field_residual_max"] < 1e-3

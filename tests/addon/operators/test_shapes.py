@@ -2,7 +2,6 @@
 """Shapes that are learned from Blender's meshes, by a real worker and small fits."""
 
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,19 +16,24 @@ from neural_fields.addon.scene.elements import element_empties
 from neural_fields.addon.scene.ply import read_ply
 from neural_fields.addon.worker.protocol import messages
 
-from neural_backend import fit_shape
 from tests.addon.operators.shape_scene import TINY, TINY_FAMILY, bounds, box, select
+from tests.worker_python import WORKER_PYTHON, run_with_backend
 
 pytestmark = [pytest.mark.blender, pytest.mark.timeout(300)]
 
 HEIGHTS = {"low": 1.0, "middling": 2.5, "high": 4.0}
+FIT = (
+    "import sys, neural_backend; run, settings, *meshes = sys.argv[1:]; "
+    "neural_backend.fit_shape(run, meshes, preset='draft', steps=600, samples=3000, "
+    "settings=tuple(settings.split()), device='cpu')"
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _worker() -> Iterator[None]:
     """One for all tests of the module: most of its time goes into starting it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "find_python", lambda _preference: Path(sys.executable))
+        patch.setattr(session, "find_python", lambda _preference: WORKER_PYTHON)
         session.stop()
         yield
         session.stop()
@@ -43,10 +47,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, height in HEIGHTS.items():
         meshes.append(folder / f"{name}.ply")
         trimesh.creation.box((4.0, 4.0, height)).export(meshes[-1])
-    fit_shape(
-        folder / "run", meshes, preset="draft", steps=600, samples=3000,
-        settings=tuple(TINY_FAMILY.split()), device="cpu",
-    )  # fmt: skip
+    run_with_backend(FIT, folder / "run", TINY_FAMILY, *meshes)
     return folder / "run"
 
 

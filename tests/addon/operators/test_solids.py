@@ -3,7 +3,6 @@
 
 import json
 import math
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from neural_fields.addon import preferences, session
 from neural_fields.addon.worker.protocol import messages
 
 from tests.addon.operators.shape_scene import TINY, bounds, box, select, volume
+from tests.worker_python import WORKER_PYTHON
 
 pytestmark = [pytest.mark.blender, pytest.mark.timeout(300)]
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.blender, pytest.mark.timeout(300)]
 @pytest.fixture(scope="module", autouse=True)
 def _worker() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "find_python", lambda _preference: Path(sys.executable))
+        patch.setattr(session, "find_python", lambda _preference: WORKER_PYTHON)
         session.stop()
         yield
         session.stop()

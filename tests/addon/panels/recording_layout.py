@@ -145,11 +145,16 @@ def draw(panel: type, context: Any = None, method: str = "draw", **own: Any) -> 
     context = context or bpy.context
     if not getattr(panel, "poll", lambda _context: True)(context):
         return layout
-    plain = [kind for kind in reversed(panel.__mro__) if not kind.__module__.startswith("bpy")]
-    body = {key: value for kind in plain for key, value in vars(kind).items() if key[:2] != "__"}
-    drawn = type(panel.__name__, (SimpleNamespace,), body)(layout=layout, **own)
+    drawn = plain(panel)(layout=layout, **own)
     getattr(drawn, method)(context)
     return layout
+
+
+def plain(kind: type) -> type:
+    """What a panel or list is without Blender, which makes none for Python."""
+    own = [base for base in reversed(kind.__mro__) if not base.__module__.startswith("bpy")]
+    body = {key: value for base in own for key, value in vars(base).items() if key[:2] != "__"}
+    return type(kind.__name__, (SimpleNamespace,), body)
 
 
 def called(layout: RecordingLayout, function: str) -> Iterator[Call]:

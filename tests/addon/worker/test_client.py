@@ -11,6 +11,8 @@ import pytest
 from neural_fields.addon.worker.client import Patience, WorkerClient, WorkerDied, worker_command
 from neural_fields.addon.worker.protocol import BACKEND, JobError, messages
 
+from tests.worker_python import WORKER_PYTHON
+
 FAKE = Path(__file__).with_name("fake_worker.py")
 ROOT = Path(__file__).resolve().parents[3]
 JOB = messages.Inspect(job_id="a", path="somewhere")
@@ -129,7 +131,7 @@ def test_a_python_that_does_not_exist_is_reported_as_such(tmp_path: Path) -> Non
 
 
 def test_the_real_worker_starts_answers_and_ends(tmp_path: Path) -> None:
-    client = WorkerClient(worker_command(Path(sys.executable)), tmp_path / "worker.log")
+    client = WorkerClient(worker_command(WORKER_PYTHON), tmp_path / "worker.log")
     try:
         client.send(messages.Inspect(job_id="a", path=str(tmp_path / "nothing here")))
         events = wait_for(client, messages.JobFailed, 120)
@@ -147,14 +149,16 @@ def test_the_real_worker_does_not_outlive_a_parent_that_is_killed(tmp_path: Path
         f"sys.path.insert(0, {str(ROOT / 'scripts')!r})\n"
         "import headless_blender; headless_blender.load_extension()\n"
         "from neural_fields.addon.worker.client import WorkerClient, worker_command\n"
-        "client = WorkerClient(worker_command(Path(sys.executable)), Path(sys.argv[1]))\n"
+        "client = WorkerClient(worker_command(Path(sys.argv[2])), Path(sys.argv[1]))\n"
         "while client.ready is None and client.alive: client.events(0.1)\n"
         "assert 'bpy' not in sys.modules\n"
         "print(client.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
     parent = subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path / "log")], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program, str(tmp_path / "log"), str(WORKER_PYTHON)],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())

@@ -8,6 +8,8 @@ from neural_fields.addon.worker.environment import Search, check_python, find_py
 from neural_fields.addon.worker.known_pythons import Places, candidates
 from neural_fields.addon.worker.protocol import JobError
 
+from tests.worker_python import WORKER_PYTHON
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-ins are shell scripts")
 
 GOOD = "echo '[[3, 11, 2], []]'"
@@ -40,7 +42,7 @@ def test_a_python_is_judged_by_what_it_says(tmp_path: Path, script: str, problem
 
 
 def test_this_python_has_all_that_the_worker_needs() -> None:
-    check = check_python(Path(sys.executable))
+    check = check_python(WORKER_PYTHON)
     assert check.problem == ""
     assert check.version.startswith("3.")
 

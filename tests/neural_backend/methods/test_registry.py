@@ -94,7 +94,7 @@ def test_a_loaded_method_shows_what_the_trained_one_showed(name, capture, tmp_pa
         settings=SMALL[name],
     )
     trained = nf.load_run(tmp_path / "run", device="cpu")
-    trained_method.forget_method()
+    trained_method.forget_methods()
     loaded = nf.load_run(tmp_path / "run", device="cpu")
     assert loaded is not trained
     points = torch.rand(64, 3) * 2 - 1

@@ -76,7 +76,7 @@ def test_an_interrupted_training_equals_an_uninterrupted_one(name, tmp_path):
 def test_loaded_shapes_are_the_learned_ones(name, tmp_path):
     list(fit(job_for(name, tmp_path / "run", steps=3), family(name)))
     first = nf.load_shape_run(tmp_path / "run", device="cpu")
-    trained_method.forget_method()
+    trained_method.forget_methods()
     second = nf.load_shape_run(tmp_path / "run", device="cpu")
     assert second.method is not first.method
     points = torch.rand(64, 3) * 2 - 1

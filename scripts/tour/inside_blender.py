@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs in the Blender of the tour and answers questions about its window; changes no data.
+
+`blender --python inside_blender.py -- FOLDER`: a question is `ask.json` in the folder, its answer
+`answer.json`. What happens in Blender happens by the mouse; this only says where things are.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+TAB = "Neural Fields"
+PANELS = "NEURALFIELDS_PT_"
+PACKAGE = "bl_ext.user_default.neural_fields"
+SECONDS_BETWEEN_LOOKS = 0.01
+
+
+def regions() -> list[dict[str, Any]]:
+    """Every region of every window: its corner, counted from the screen's lower left, and size."""
+    found = []
+    for number, window in enumerate(bpy.context.window_manager.windows):
+        for area_number, area in enumerate(window.screen.areas):
+            found += [
+                {
+                    "window": number,
+                    "area": area_number,
+                    "area_type": area.ui_type,
+                    "region": region.type,
+                    "x": window.x + region.x,
+                    "y": window.y + region.y,
+                    "width": region.width,
+                    "height": region.height,
+                }
+                for region in area.regions
+                if region.width > 1 and region.height > 1
+            ]
+    return found
+
+
+def view_and_sidebar(window: int = 0) -> tuple[Any, Any, Any]:
+    """The window, its 3D view and that one's sidebar."""
+    shown = bpy.context.window_manager.windows[window]
+    area = max(
+        (one for one in shown.screen.areas if one.type == "VIEW_3D"),
+        key=lambda one: one.width * one.height,
+    )
+    return shown, area, next(one for one in area.regions if one.type == "UI")
+
+
+def open_sidebar() -> str:
+    """Opens it; its tab is known only once it has been drawn, so ask again for that."""
+    bpy.context.preferences.view.show_splash = False
+    _, area, region = view_and_sidebar()
+    area.spaces[0].show_region_ui = True
+    return region.active_panel_category
+
+
+def scale() -> float:
+    """Pixels a button is high, divided by 20."""
+    return bpy.context.preferences.system.ui_scale
+
+
+def panels() -> list[dict[str, Any]]:
+    """The add-on's panels in the tab, in the order in which they are registered."""
+    return [
+        {
+            "id": kind.bl_idname,
+            "parent": getattr(kind, "bl_parent_id", ""),
+            "order": getattr(kind, "bl_order", 0),
+            "closed": "DEFAULT_CLOSED" in getattr(kind, "bl_options", ()),
+            "shown": _is_shown(kind),
+        }
+        for kind in _panel_classes()
+    ]
+
+
+def mark_headers() -> int:
+    """Puts an unseen button into each panel's header, by which the mouse can recognise it.
+
+    Blender tells scripts where its regions are, but not where a region's panels are.
+    """
+    kinds = _panel_classes()
+    for kind in reversed(kinds):
+        bpy.utils.unregister_class(kind)
+    for kind in kinds:
+        own = getattr(kind, "draw_header_preset", None)
+        kind.draw_header_preset = _marked(kind.bl_idname, own)
+        bpy.utils.register_class(kind)
+    return len(kinds)
+
+
+def _marked(name: str, own: Callable[[Any, Any], None] | None) -> Callable[[Any, Any], None]:
+    def draw_header_preset(self: Any, context: Any) -> None:
+        if own is not None:
+            own(self, context)
+        mark = self.layout.operator("wm.context_set_string", text="", emboss=False)
+        mark.data_path = name
+
+    return draw_header_preset
+
+
+def _panel_classes() -> list[Any]:
+    """Parents come before their children."""
+    found = [
+        kind
+        for kind in bpy.types.Panel.__subclasses__()
+        if getattr(kind, "bl_idname", kind.__name__).startswith(PANELS)
+        and getattr(kind, "bl_category", TAB) == TAB
+        and getattr(kind, "is_registered", False)
+    ]
+    parents = [kind for kind in found if not getattr(kind, "bl_parent_id", "")]
+    ordered = sorted(parents, key=lambda kind: getattr(kind, "bl_order", 0))
+    for kind in ordered:  # grows while it is read: children of children come too
+        ordered += [
+            child for child in found if getattr(child, "bl_parent_id", "") == kind.bl_idname
+        ]
+    return ordered
+
+
+def _is_shown(kind: Any) -> bool:
+    poll = getattr(kind, "poll", None)
+    window, area, region = view_and_sidebar()
+    with bpy.context.temp_override(window=window, area=area, region=region):
+        return poll is None or bool(poll(bpy.context))
+
+
+def under_mouse(window: int, area: int, region: str) -> str:
+    """The button under the mouse, as Python writes it: an operator's call or a property's path."""
+    shown = bpy.context.window_manager.windows[window]
+    place = shown.screen.areas[area]
+    part = next(one for one in place.regions if one.type == region)
+    manager = bpy.context.window_manager
+    with bpy.context.temp_override(window=shown, area=place, region=part):
+        for ask, options in (
+            (bpy.ops.ui.copy_python_command_button, {}),
+            (bpy.ops.ui.copy_data_path_button, {"full_path": True}),
+        ):
+            if ask.poll():
+                manager.clipboard = ""
+                ask(**options)
+                if manager.clipboard:
+                    return manager.clipboard
+    return ""
+
+
+def scene() -> dict[str, Any]:
+    """What is in the scene, and how the jobs are."""
+    session = next(
+        module for name, module in sys.modules.items() if name.endswith(".addon.session")
+    )
+    return {
+        "objects": [
+            {
+                "name": item.name,
+                "type": item.type,
+                "vertices": len(item.data.vertices) if item.type == "MESH" else 0,
+                "visible": item.visible_get(),
+                "run": item.neural_field.run,
+                "psnr": item.neural_field.psnr,
+            }
+            for item in bpy.context.scene.objects
+        ],
+        "jobs": [
+            {
+                "label": record.label,
+                "state": record.state,
+                "problem": record.problem,
+                "done": record.progress.done if record.progress else 0,
+            }
+            for record in session.jobs()
+        ],
+        "engine": bpy.context.scene.render.engine,
+        "rendering": bpy.app.is_job_running("RENDER"),
+        "windows": len(bpy.context.window_manager.windows),
+        "selected": [item.name for item in bpy.context.selected_objects],
+    }
+
+
+def about() -> dict[str, Any]:
+    """Which Blender this is, and whether the add-on is at work in it."""
+    return {
+        "version": bpy.app.version_string,
+        "enabled": PACKAGE in bpy.context.preferences.addons,
+        "heavy": sorted({"torch", "numba", "scipy"} & set(sys.modules)),
+        "operators": sorted(dir(bpy.ops.neural_fields)),
+    }
+
+
+def open_preferences() -> bool:
+    """Blender's preferences in a window of their own, with the add-on's unfolded."""
+    bpy.ops.screen.userpref_show()
+    bpy.context.preferences.active_section = "ADDONS"
+    bpy.context.window_manager.addon_search = TAB
+    return "FINISHED" in bpy.ops.preferences.addon_expand(module=PACKAGE)
+
+
+def close_window(window: int) -> bool:
+    shown = bpy.context.window_manager.windows[window]
+    with bpy.context.temp_override(window=shown):
+        return "FINISHED" in bpy.ops.wm.window_close()
+
+
+def shade(kind: str) -> bool:
+    """The 3D view's shading, as its buttons set it, seen through the scene's camera."""
+    _, area, _ = view_and_sidebar()
+    area.spaces[0].shading.type = kind
+    area.spaces[0].region_3d.view_perspective = "CAMERA"
+    return True
+
+
+def choose_engine(engine: str) -> list[str]:
+    """Sets the scene's render engine and says which there are."""
+    bpy.context.scene.render.engine = engine
+    return [kind.bl_idname for kind in bpy.types.RenderEngine.__subclasses__()]
+
+
+def quit_blender() -> bool:
+    bpy.app.timers.register(bpy.ops.wm.quit_blender, first_interval=0.3)
+    return True
+
+
+ANSWERS: dict[str, Callable[..., Any]] = {
+    function.__name__: function
+    for function in (
+        about, choose_engine, close_window, mark_headers, open_preferences, open_sidebar, panels,
+        quit_blender, regions, scale, scene, shade, under_mouse,
+    )
+}  # fmt: skip
+
+
+def answer(folder: Path) -> float:
+    """A timer's function: answers the question that lies in the folder, if there is one."""
+    question = folder / "ask.json"
+    if question.is_file():
+        asked = json.loads(question.read_text(encoding="utf-8"))
+        question.unlink()
+        try:
+            said = {"answer": ANSWERS[asked["ask"]](**asked["about"])}
+        except Exception as error:  # the tour is told, and ends with it
+            said = {"problem": f"{type(error).__name__}: {error}"}
+        written = folder / "answer.part"
+        written.write_text(json.dumps({"number": asked["number"], **said}), encoding="utf-8")
+        written.rename(folder / "answer.json")
+    return SECONDS_BETWEEN_LOOKS
+
+
+if __name__ == "__main__":
+    place = Path(sys.argv[sys.argv.index("--") + 1])
+    bpy.context.preferences.view.show_splash = False
+    bpy.app.timers.register(lambda: answer(place), persistent=True)

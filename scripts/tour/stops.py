@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the tour stops: what it presses there, what has to be true then, and its pictures."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import pictures
+from .conversation import Conversation
+from .screen import Screen, SharedFolder, TourError
+from .sidebar import Box, Map, Sidebar, shown_panels
+
+TAB = "Neural Fields"
+FIND = "neural_fields.find_environment"
+TRY_IT = "neural_fields.try_it"
+ENGINE = "NEURAL_FIELD"
+SETUP = "NEURALFIELDS_PT_setup"
+TRAINING = "NEURALFIELDS_PT_training"
+MARGIN = 24
+"""Pixels at scale 1 that a picture shows below a panel's last button."""
+
+
+@dataclass
+class Tour:
+    """One Blender window, what was seen in it and what was not as it should be."""
+
+    screen: Screen
+    blender: Conversation
+    shared: SharedFolder
+    output: Path
+    worker: str = ""
+    """The worker's Python, as Blender sees it."""
+    faults: list[str] = field(default_factory=list)
+    made: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.sidebar = Sidebar(self.screen, self.blender)
+
+    def check(self, holds: bool, sentence: str) -> None:
+        """Notes whether something is as it should be."""
+        sys.stdout.write(f"  {'ok   ' if holds else 'FAULT'} {sentence}\n")
+        sys.stdout.flush()
+        if not holds:
+            self.faults.append(sentence)
+
+    def picture(self, name: str, box: tuple[float, ...] | None = None) -> None:
+        """Keeps a screenshot, or what is inside a box of it."""
+        time.sleep(0.4)
+        raw = self.shared.here / f"{name}.png"
+        self.screen.shot(self.shared.name_inside(raw))
+        shot = pictures.cropped(raw, box or (0, 0, *self.screen.size))
+        self.check(not pictures.is_blank(shot), f"{name}.png shows something")
+        self.made[name] = pictures.save(shot, self.output / f"{name}.png")
+
+    def scene(self) -> dict[str, Any]:
+        return self.blender.ask("scene")
+
+
+def open_the_tab(tour: Tour) -> None:
+    """The sidebar, and in it the add-on's tab by a click on its name."""
+    about = tour.blender.ask("about")
+    tour.check(about["enabled"], "the installed add-on is enabled")
+    tour.check(not about["heavy"], "nothing of torch is in Blender's process")
+    tour.blender.ask("mark_headers")
+    tour.blender.ask("open_sidebar")
+    time.sleep(1.0)
+    click_the_tab(tour)
+    tour.check(tour.blender.ask("open_sidebar") == TAB, f"the tab {TAB} is open")
+    tour.picture("window_start")
+
+
+def click_the_tab(tour: Tour) -> None:
+    """Tabs stand at the right edge of the sidebar; Blender tells of none where it is."""
+    box = tour.sidebar.box()
+    x, y = box.left + box.width - 8, box.top + 20
+    while y < box.top + box.height:
+        tour.screen.click(x, y)
+        if tour.blender.ask("open_sidebar") == TAB:
+            return
+        y += 20
+    raise TourError(f"no click at the sidebar's edge opens the tab {TAB}")
+
+
+def set_up(tour: Tour) -> None:
+    """The worker's Python is missing; then there is one, and Find finds it."""
+    tour.blender.wait_until("Set Up is shown", lambda: is_shown(tour, SETUP), 30)
+    panel_picture(tour, "panel_setup", SETUP)
+    (tour.shared.here / "environment").symlink_to(Path(tour.worker).parents[1])
+    tour.sidebar.press(FIND)
+    tour.blender.wait_until("a Python is found", lambda: not is_shown(tour, SETUP), 60)
+    tour.check(True, "Find has found the worker's Python, and Set Up is gone")
+
+
+def is_shown(tour: Tour, panel: str) -> bool:
+    return any(one["id"] == panel and one["shown"] for one in tour.blender.ask("panels"))
+
+
+def try_it(tour: Tour) -> None:
+    """One click, and a result about a minute later."""
+    tour.sidebar.show_only(TRAINING)
+    tour.sidebar.press(TRY_IT)
+    started = time.monotonic()
+    tour.blender.wait_until("a job runs", lambda: tour.scene()["jobs"], 60)
+    tour.blender.wait_until("it has learned something", lambda: is_learning(tour.scene()), 120)
+    time.sleep(3)
+    tour.picture("window_training")
+    found = tour.blender.wait_until("there is a result", lambda: result_of(tour.scene()), 300, 1.0)
+    sys.stdout.write(f"  a result after {time.monotonic() - started:.0f} s\n")
+    tour.check(found["psnr"] > 15, f"its quality is told: {found['psnr']:.1f} dB")
+    tour.blender.wait_until("nothing runs", lambda: is_idle(tour.scene()), 120)
+    problems = [job["problem"] for job in tour.scene()["jobs"] if job["problem"]]
+    tour.check(not problems, f"no job had a problem {problems or ''}")
+    tour.picture("window_result")
+
+
+def is_learning(scene: dict[str, Any]) -> bool:
+    return any(job["done"] > 0 or job["state"] != "running" for job in scene["jobs"])
+
+
+def is_idle(scene: dict[str, Any]) -> bool:
+    return not any(job["state"] == "running" for job in scene["jobs"])
+
+
+def result_of(scene: dict[str, Any]) -> dict[str, Any] | None:
+    """The field's empty, once there is a mesh with some detail beside it. Raises TourError where
+    the job has failed.
+    """
+    failed = [job for job in scene["jobs"] if job["state"] == "failed"]
+    if failed:
+        raise TourError(f"{failed[0]['label']}: {failed[0]['problem']}")
+    fields = [item for item in scene["objects"] if item["run"]]
+    meshes = [item for item in scene["objects"] if item["name"].startswith("Neural Field Mesh")]
+    has_mesh = any(item["vertices"] > 500 and item["visible"] for item in meshes)
+    return fields[0] if fields and has_mesh else None
+
+
+def every_panel(tour: Tour) -> None:
+    """A picture of each panel with its sub-panels open."""
+    top, _ = shown_panels(tour.blender.ask("panels"))
+    for panel in top:
+        panel_picture(tour, f"panel_{panel.removeprefix('NEURALFIELDS_PT_')}", panel)
+    tour.check(len(top) >= 5, f"the tab has {len(top)} panels")
+
+
+def panel_picture(tour: Tour, name: str, panel: str) -> None:
+    tour.sidebar.show_only(panel)
+    children = shown_panels(tour.blender.ask("panels"))[1]
+    box = tour.sidebar.box()
+    seen = tour.sidebar.look(box)
+    for child in reversed(children[panel]):
+        if child in seen.headers and not is_unfolded(seen, child):
+            tour.sidebar.unfold(child, seen)
+    seen = tour.sidebar.look(box)
+    bottom = bottom_of(seen, panel, box, MARGIN * tour.blender.ask("scale"))
+    left, top, right, _ = box.edges
+    tour.check(bool(seen.buttons), f"{panel} has buttons")
+    tour.picture(name, (left, top, right, bottom))
+
+
+def is_unfolded(seen: Map, panel: str) -> bool:
+    """Whether something stands between a panel's header and the next."""
+    _, y = seen.headers[panel]
+    below = [other for _, other in seen.headers.values() if other > y]
+    end = min(below, default=float("inf"))
+    return any(y < other < end for _, other in seen.buttons.values())
+
+
+def bottom_of(seen: Map, panel: str, box: Box, margin: float) -> float:
+    """Below what is open; the closed panels that follow are seen too, as they are by an artist."""
+    return min(seen.lowest + margin, box.top + box.height)
+
+
+def preferences(tour: Tour) -> None:
+    """The add-on's page in Blender's preferences."""
+    tour.blender.ask("open_preferences")
+    tour.blender.wait_until("a window opens", lambda: tour.scene()["windows"] > 1, 20)
+    time.sleep(1.0)
+    window = tour.scene()["windows"] - 1
+    box = tour.sidebar.box("WINDOW", "PREFERENCES", window)
+    width, height = box.left + box.width, box.top + box.height
+    tour.picture("preferences", (0, 0, width, height))
+    tour.blender.ask("close_window", window=window)
+
+
+def engine(tour: Tour) -> None:
+    """The field as a render engine: in the viewport and by F12."""
+    engines = tour.blender.ask("choose_engine", engine=ENGINE)
+    tour.check(ENGINE in engines, "the field is a render engine")
+    tour.blender.ask("shade", kind="RENDERED")
+    time.sleep(8.0)
+    tour.picture("viewport_rendered")
+    tour.blender.ask("shade", kind="SOLID")
+    box = tour.sidebar.box("WINDOW")
+    tour.screen.move(box.left + box.width / 3, box.top + box.height / 2)
+    tour.screen.press("F12")
+    tour.blender.wait_until("a window opens", lambda: tour.scene()["windows"] > 1, 30)
+    tour.blender.wait_until("it is rendered", lambda: not tour.scene()["rendering"], 120)
+    time.sleep(1.0)
+    window = tour.scene()["windows"] - 1
+    tour.picture("render_result")
+    tour.blender.ask("close_window", window=window)
+
+
+STOPS: dict[str, Callable[[Tour], None]] = {
+    "tab": open_the_tab,
+    "setup": set_up,
+    "try": try_it,
+    "panels": every_panel,
+    "preferences": preferences,
+    "engine": engine,
+}
