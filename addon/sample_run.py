@@ -2,12 +2,12 @@
 """The sample from its scene to its mesh, step by step, so that a window can go on meanwhile."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import bpy
 
-from . import preferences, results, rig_updates, session
+from . import preferences, results, rig_updates, session, training_watch
 from .compat import by_session_uid
 from .job_options import device_of
 from .scene import captures, sample_scene
@@ -80,6 +80,9 @@ def steps(uid: int, render: captures.Renderer) -> Iterator[Stage]:
         seconds=TRAINING_S,
         device=device_of("preferences"),
     )
+    if not bpy.app.background and training_watch.write_camera(_scene(uid), run, job.job_id):
+        camera = str(training_watch.camera_file(job.job_id))
+        job = replace(job, preview_camera=camera, preview_seconds=1.0, evaluations=8)
     yield from _wait(job, "Train", session.Target(scene=uid), "Learning", CAPTURED, TRAINED)
     field = results.put_field(_scene(uid), run)
     field.location.x = 1.15 * sample_scene.WIDTH

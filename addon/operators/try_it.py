@@ -7,6 +7,7 @@ from typing import Any
 import bpy
 
 from .. import redraw, sample_run, session
+from ..scene import sample_scene
 from ..scene.captures import render_at_once
 from ..scene.errors import SceneError
 from .jobs import Outcome, RefusedError, reporting
@@ -55,7 +56,7 @@ class NEURALFIELDS_OT_try_it(bpy.types.Operator):
         uid = sample_run.build(context.window)
         self._stages = sample_run.steps(uid, render_in_window)
         show_stage(context, sample_run.Stage("Building the sample", 0.0))
-        show_colors(context)
+        show_sample(context)
         manager = context.window_manager
         self._timer = manager.event_timer_add(TICK_S, window=context.window)
         manager.modal_handler_add(self)
@@ -138,11 +139,21 @@ def show_stage(context: bpy.types.Context, stage: sample_run.Stage | None) -> No
     redraw.tag_sidebars()
 
 
-def show_colors(context: bpy.types.Context) -> None:
-    """Has solid views show the colors that meshes have learned, where they show materials'."""
+def show_sample(context: bpy.types.Context) -> None:
+    """Has the views of the window look at the sample and what will stand beside it, and show the
+    colors that meshes have learned, where they show materials'.
+    """
     for area in context.window.screen.areas:
-        if area.type == "VIEW_3D" and area.spaces.active.shading.color_type == "MATERIAL":
-            area.spaces.active.shading.color_type = "VERTEX"
+        if area.type != "VIEW_3D":
+            continue
+        space = area.spaces.active
+        if space.shading.color_type == "MATERIAL":
+            space.shading.color_type = "VERTEX"
+        view = space.region_3d
+        view.view_perspective = "PERSP"
+        view.view_rotation = context.scene.camera.matrix_world.to_quaternion()
+        view.view_location = (0.65 * sample_scene.WIDTH, 0.0, 0.3)
+        view.view_distance = 4.0 * sample_scene.WIDTH
 
 
 CLASSES = (NEURALFIELDS_OT_try_it, NEURALFIELDS_OT_stop_try_it)

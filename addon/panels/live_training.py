@@ -10,8 +10,8 @@ from .. import live_pictures, session
 from .base import draw_wrapped, duration
 
 
-def draw_live(layout: bpy.types.UILayout, record: session.JobRecord, settings: Any) -> None:
-    """Bar, figures, curves, the preview, and the three ways to stop."""
+def draw_live(layout: bpy.types.UILayout, record: session.JobRecord) -> None:
+    """Bar, figures, curves and the preview."""
     box = layout.box()
     draw_bar(box, record)
     if record.progress is not None:
@@ -19,14 +19,18 @@ def draw_live(layout: bpy.types.UILayout, record: session.JobRecord, settings: A
     draw_pictures(box)
     for warning in record.warnings[-2:]:
         draw_wrapped(box, warning, "INFO")
-    row = layout.row(align=True)
-    row.scale_y = 1.2
+
+
+def draw_controls(layout: bpy.types.UILayout, settings: Any) -> None:
+    """The three ways to stop, and where the preview is shown."""
+    column = layout.column(align=True)
+    column.scale_y = 1.2
+    column.operator("neural_fields.stop_training", icon="CHECKMARK")
+    row = column.row(align=True)
     row.operator("neural_fields.pause_training", icon="PAUSE")
-    row.operator("neural_fields.stop_training", icon="CHECKMARK")
     row.operator("neural_fields.discard_training", text="Cancel", icon="X")
     if settings.use_live_preview:
-        places = layout.row(align=True)
-        places.prop(settings, "show_preview_in")
+        layout.row(align=True).prop(settings, "show_preview_in")
 
 
 def draw_bar(layout: bpy.types.UILayout, record: session.JobRecord) -> None:

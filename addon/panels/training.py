@@ -8,7 +8,7 @@ import bpy
 from .. import session
 from ..worker.protocol import messages
 from .base import InTab, column_of, draw_area, draw_settings
-from .live_training import draw_ended, draw_live
+from .live_training import draw_controls, draw_ended, draw_live
 
 
 class NEURALFIELDS_PT_training(InTab, bpy.types.Panel):
@@ -24,7 +24,9 @@ class NEURALFIELDS_PT_training(InTab, bpy.types.Panel):
             self.draw_try_it(layout, context.window_manager.neural_fields)
         last = last_training()
         if last is not None and last.state == "running":
-            draw_live(layout, last, settings)
+            draw_live(layout, last)
+            if not context.window_manager.neural_fields.try_it_stage:
+                draw_controls(layout, settings)
             return
         column = column_of(layout)
         draw_settings(column, settings, ("capture", "method_choice"))

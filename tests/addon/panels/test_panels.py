@@ -112,8 +112,8 @@ def test_while_it_trains_there_are_figures_and_three_ways_to_stop(
     for figure in ("4,321", "30 s", "0.0123", "24.6 dB"):
         assert figure in text
     assert recorded.operators(drawn) == [
-        "neural_fields.pause_training",
         "neural_fields.stop_training",
+        "neural_fields.pause_training",
         "neural_fields.discard_training",
     ]
     assert "neural_fields.train" not in recorded.operators(drawn)
