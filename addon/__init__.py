@@ -38,23 +38,25 @@ def unregister() -> None:
 
 def _modules() -> tuple[ModuleType, ...]:
     """In the order of registration. Imported late: `worker` is usable without Blender."""
-    from . import preferences, properties, results
+    from . import engine, preferences, properties, results
     from .operators import (
         bake_shape,
         capture,
+        composite,
         fit_image,
         import_capture,
         mesh,
         motion,
+        release,
         render,
         shapes,
         solids,
         train,
     )
 
-    learned = (capture, import_capture, train, mesh, motion, render)
-    operators = (*learned, shapes, bake_shape, solids, fit_image)
-    return preferences, properties, results, *operators
+    learned = (capture, import_capture, train, mesh, motion, render, composite)
+    operators = (*learned, shapes, bake_shape, solids, fit_image, release)
+    return preferences, properties, results, *operators, engine
 
 
 def _at_exit() -> None:
