@@ -38,7 +38,7 @@ def unregister() -> None:
 
 def _modules() -> tuple[ModuleType, ...]:
     """In the order of registration. Imported late: `worker` is usable without Blender."""
-    from . import engine, preferences, properties, results
+    from . import engine, frames, preferences, properties, results
     from .operators import (
         bake_shape,
         capture,
@@ -56,7 +56,9 @@ def _modules() -> tuple[ModuleType, ...]:
 
     learned = (capture, import_capture, train, mesh, motion, render, composite)
     operators = (*learned, shapes, bake_shape, solids, fit_image, release)
-    return preferences, properties, results, *operators, engine
+    from .panels import render_engine
+
+    return preferences, properties, results, frames, *operators, engine, render_engine
 
 
 def _at_exit() -> None:

@@ -11,7 +11,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from . import engine_requests, session
+from . import engine_requests, frames
 from .scene.cameras import pose_of
 from .scene.errors import SceneError
 from .scene.field_views import border_of, fields_seen, world_color
@@ -76,7 +76,7 @@ def _wait(
 ) -> FramePixels | None:
     """The picture, or None where the artist has cancelled."""
     started = told = time.monotonic()
-    engine.update_stats("", "Starting the worker" if not session.frames().is_ready else "")
+    engine.update_stats("", "Starting the worker" if not frames.worker().is_ready else "")
     while (pixels := request.take()) is None:
         if engine.test_break():
             return None
@@ -84,7 +84,7 @@ def _wait(
         if now - told >= _TELL_EVERY_S:
             told, done = now, request.progress()
             stage = "Rendering" if done else "Loading the field"
-            if not session.frames().is_ready:
+            if not frames.worker().is_ready:
                 stage = "Starting the worker"
             engine.update_stats("", f"{stage}, {now - started:.1f} s")
             engine.update_progress(done)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import bpy
 
-from . import session
+from . import frames, session
 from .job_options import device_of
 from .scene.field_views import FieldView
 from .scene.frame_pixels import FramePixels, by_depth, read_frame
+from .worker.frames import FrameWorker
 from .worker.protocol import messages
 
 _numbers = itertools.count()
@@ -26,6 +27,7 @@ class FrameFailedError(Exception):
 class Request:
     """One picture, a job a field. `seconds` is what the worker spent on it in the end."""
 
+    worker: FrameWorker
     views: list[FieldView]
     jobs: list[messages.RenderFrame]
     ready: dict[str, messages.FrameReady] = field(default_factory=dict)
@@ -36,9 +38,8 @@ class Request:
 
     def progress(self) -> float:
         """From 0 to 1, over all fields."""
-        worker = session.frames()
         shares = [
-            1.0 if job.job_id in self.ready else getattr(worker.progress(job.job_id), "done", 0.0)
+            1.0 if job.job_id in self.ready else getattr(self.worker.progress(job.job_id), "done", 0.0)
             for job in self.jobs
         ]
         return sum(shares) / len(shares)
@@ -50,11 +51,10 @@ class Request:
             FrameFailedError: where a part could not be rendered; the others are cancelled.
             SceneError: where a file cannot be read.
         """
-        worker = session.frames()
         for job in self.jobs:
             if job.job_id in self.ready:
                 continue
-            answer = worker.take(job.job_id)
+            answer = self.worker.take(job.job_id)
             if isinstance(answer, messages.FrameReady):
                 self.ready[job.job_id] = answer
             elif answer is not None:
@@ -76,9 +76,8 @@ class Request:
 
     def drop(self) -> None:
         """Cancels what is still to come and removes what is there."""
-        worker = session.frames()
         for job in self.jobs:
-            worker.forget(job.job_id)
+            self.worker.forget(job.job_id)
             with contextlib.suppress(OSError):
                 Path(job.output).unlink(missing_ok=True)
 
@@ -114,7 +113,7 @@ def ask(
                 device=device_of(device),
             )
         )
-    worker = session.frames()
+    worker = frames.worker()
     for job in jobs:
         worker.request(job)
-    return Request(views, jobs)
+    return Request(worker, views, jobs)

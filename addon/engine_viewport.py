@@ -14,7 +14,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from . import engine_requests, session
+from . import engine_requests, frames
 from .scene.cameras import Pose, rigid
 from .scene.errors import SceneError
 from .scene.field_views import FieldView, fields_seen, lens_of_projection, world_color
@@ -208,7 +208,7 @@ def _state(viewport: Viewport, seen: Seen) -> str:
         return viewport.problem
     if viewport.request is None:
         return ""
-    if not session.frames().is_ready:
+    if not frames.worker().is_ready:
         return "Starting the worker"
     coarse = viewport.shown[0] != seen.signature
     return "Loading" if not viewport.picture.is_there else "Moving" if coarse else "Refining"
@@ -220,7 +220,7 @@ def _start_watching() -> None:
 
 
 def _watch() -> float | None:
-    worker = session.frames()
+    worker = frames.worker()
     worker.poll()
     if worker.has_answers:
         for region in _rendered_regions():

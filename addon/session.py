@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The workers of this Blender and the jobs they were given: the add-on's only global state.
-
-One worker does the jobs, one after the other; another, `frames`, renders single views meanwhile.
+"""The worker that does the jobs of this Blender, and the jobs: with `frames.py`, the add-on's only
+global state.
 
 `pump` drains what the worker said. In a window a timer calls it; without one timers never fire, so
 `wait` does. Nothing here holds on to Blender's data: undo and loading a file move it. Jobs remember
@@ -23,7 +22,6 @@ from . import preferences
 from .scene.errors import SceneError
 from .worker.client import WorkerClient, WorkerDied, worker_command
 from .worker.environment import find_python
-from .worker.frames import FrameWorker
 from .worker.protocol import JobError, messages
 from .worker.terminal import ProgressBar
 
@@ -85,7 +83,6 @@ class Session:
     """What there is one of. `jobs` keeps finished jobs too, for the panels."""
 
     client: WorkerClient | None = None
-    frames: FrameWorker | None = None
     python: tuple[str, Path] | None = None
     jobs: dict[str, JobRecord] = field(default_factory=dict)
     listeners: list[Listener] = field(default_factory=list)
@@ -210,39 +207,6 @@ def worker() -> messages.WorkerReady | None:
     return client.ready if client is not None and client.alive else None
 
 
-def frames() -> FrameWorker:
-    """The worker that renders single views; it starts with the first of them."""
-    if _session.frames is None:
-        chosen = bpy.path.abspath(preferences.get().worker_python)
-        log = preferences.storage_folder("logs") / f"frames_{os.getpid()}.log"
-
-        def start() -> WorkerClient:
-            return WorkerClient(worker_command(find_python(chosen)), log)
-
-        _session.frames = FrameWorker(start)
-    return _session.frames
-
-
-def stop_frames() -> None:
-    """Ends the worker that renders single views, where there is one."""
-    worker, _session.frames = _session.frames, None
-    if worker is not None:
-        worker.stop()
-
-
-def release() -> None:
-    """Gives back the memory of the fields that the workers keep for the next job."""
-    stop_frames()
-    if _session.client is not None and _session.client.alive:
-        _session.client.send(messages.Release())
-
-
-def holds_memory() -> bool:
-    """Whether there is a worker that may keep fields in memory."""
-    rendering = _session.frames is not None and _session.frames.is_running
-    return rendering or worker() is not None
-
-
 def subscribe(listener: Listener) -> None:
     """Has `listener` called, on the main thread, with every event and the record of its job."""
     if listener not in _session.listeners:
@@ -256,14 +220,30 @@ def unsubscribe(listener: Listener) -> None:
 
 
 def stop() -> None:
-    """Ends the workers; running jobs count as cancelled, scheduled ones are forgotten."""
+    """Ends the worker; running jobs count as cancelled, scheduled ones are forgotten."""
     _session.scheduled.clear()
-    stop_frames()
     client, _session.client = _session.client, None
     if client is not None:
         client.stop()
     for record in running():
         record.state, record.problem = "cancelled", "The worker was stopped."
+
+
+def release_fields() -> None:
+    """Has the worker free the memory of the fields that it keeps, after its running job."""
+    if _session.client is not None and _session.client.alive:
+        _session.client.send(messages.Release())
+
+
+def start_worker(log_name: str) -> Callable[[], WorkerClient]:
+    """A function that finds the worker's Python and starts a worker, in any thread.
+
+    Raises, when it is called:
+        JobError: where no worker can be started.
+    """
+    chosen = bpy.path.abspath(preferences.get().worker_python)
+    log = preferences.storage_folder("logs") / f"{log_name}_{os.getpid()}.log"
+    return lambda: WorkerClient(worker_command(find_python(chosen)), log)
 
 
 def unregister() -> None:

@@ -3,7 +3,7 @@
 
 import bpy
 
-from .. import session
+from .. import frames, session
 from .jobs import Outcome
 
 
@@ -18,13 +18,14 @@ class NEURALFIELDS_OT_release_memory(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if session.holds_memory():
+        if frames.is_running() or session.worker() is not None:
             return True
         cls.poll_message_set("No worker runs, so nothing is kept in memory")
         return False
 
     def execute(self, context: bpy.types.Context) -> Outcome:
-        session.release()
+        frames.stop(wait=bpy.app.background)
+        session.release_fields()
         return {"FINISHED"}
 
 

@@ -128,16 +128,21 @@ class FrameWorker:
         with self._lock:
             return bool(self._answers)
 
-    def stop(self) -> None:
-        """Ends the process for good; what was asked for is answered as cancelled."""
+    def stop(self, wait: bool = True) -> None:
+        """Ends the process for good; what was asked for is answered as cancelled.
+
+        Ending it may take seconds; `wait` False does not wait for that.
+        """
         self._stopped.set()
         with self._lock:
             client, self._client = self._client, None
             self._early.clear()
             for job_id in list(self._waiting):
                 self._answer(messages.JobCancelled(job_id=job_id))
-        if client is not None:
+        if client is not None and wait:
             client.stop()
+        elif client is not None:
+            threading.Thread(target=client.stop, name="frames end", daemon=True).start()
 
     def _start(self) -> None:
         try:

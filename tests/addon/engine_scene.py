@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from neural_fields.addon import session
+from neural_fields.addon import frames, session
 
 WORKER = Path(__file__).with_name("field_worker.py")
 
@@ -24,8 +24,10 @@ def analytic_workers() -> Iterator[None]:
             session, "worker_command", lambda _python: [sys.executable, "-u", str(WORKER)]
         )
         session.stop()
+        frames.stop()
         yield
         session.stop()
+        frames.stop()
 
 
 def add_camera(bpy: ModuleType, location: tuple, rotation: tuple = (1.2, 0.0, 0.3)) -> Any:

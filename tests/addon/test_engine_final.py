@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from neural_fields.addon import engine_requests, session
+from neural_fields.addon import engine_requests, frames, session
 from neural_fields.addon.worker.protocol import JobError
 from PIL import Image
 
@@ -287,7 +287,7 @@ def test_what_is_wrong_is_the_renders_error_and_no_picture_is_written(
     elif change == "lost run":
         field.neural_field.run = str(tmp_path / "elsewhere")
     elif change == "no worker":
-        session.stop_frames()
+        frames.stop()
 
         def nowhere(_preference: str) -> Path:
             raise JobError("No Python with torch was found.", "Choose one.")
@@ -300,14 +300,14 @@ def test_what_is_wrong_is_the_renders_error_and_no_picture_is_written(
     scene.frame_end = 3
     with pytest.raises(RuntimeError, match=said):
         bpy.ops.render.render(animation=True)
-    session.stop_frames() if change == "no worker" else None
+    frames.stop() if change == "no worker" else None
 
 
 def test_no_picture_is_left_behind(bpy: ModuleType, field: Any, tmp_path: Path) -> None:
     rendered(bpy, tmp_path / "a.exr")
     left = [path.name for path in Path(bpy.app.tempdir).iterdir() if path.suffix == ".npy"]
     assert left == []
-    assert not session.frames().is_waited_for
+    assert not frames.worker().is_waited_for
 
 
 def test_escape_ends_the_wait_and_cancels_the_view(
@@ -351,4 +351,4 @@ def test_escape_ends_the_wait_and_cancels_the_view(
     bpy.context.scene.render.filepath = str(tmp_path / "cancelled.exr")
     bpy.ops.render.render()
     assert dropped == [1]
-    assert not session.frames().is_waited_for
+    assert not frames.worker().is_waited_for
