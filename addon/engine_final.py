@@ -46,9 +46,7 @@ def _render(engine: bpy.types.RenderEngine, depsgraph: bpy.types.Depsgraph) -> N
     render, settings = scene.render, scene.neural_fields.engine
     camera = engine.camera_override or scene.camera
     if camera is None:
-        raise SceneError(
-            "The scene has no active camera.", "Choose one in the scene's properties."
-        )
+        raise SceneError("The scene has no active camera.", "Choose one in the scene's properties.")
     if render.use_multiview:
         raise SceneError(
             "The Neural Field engine renders no stereo pictures.",
@@ -59,7 +57,7 @@ def _render(engine: bpy.types.RenderEngine, depsgraph: bpy.types.Depsgraph) -> N
     if not views:
         raise SceneError(
             f"The view layer {depsgraph.view_layer.name!r} shows no neural field.",
-            "Train a field or add a trained one, and check that its empty is not hidden in renders.",
+            "Train one or add a trained one, and check that its empty is not hidden in renders.",
         )
     region = border_of(render, pose.lens.width, pose.lens.height)
     request = engine_requests.ask(views, settings.device, region, samples=settings.samples)
@@ -71,9 +69,7 @@ def _render(engine: bpy.types.RenderEngine, depsgraph: bpy.types.Depsgraph) -> N
         _write(engine, depsgraph, pixels)
 
 
-def _wait(
-    engine: bpy.types.RenderEngine, request: engine_requests.Request
-) -> FramePixels | None:
+def _wait(engine: bpy.types.RenderEngine, request: engine_requests.Request) -> FramePixels | None:
     """The picture, or None where the artist has cancelled."""
     started = told = time.monotonic()
     engine.update_stats("", "Starting the worker" if not frames.worker().is_ready else "")

@@ -39,7 +39,9 @@ class Request:
     def progress(self) -> float:
         """From 0 to 1, over all fields."""
         shares = [
-            1.0 if job.job_id in self.ready else getattr(self.worker.progress(job.job_id), "done", 0.0)
+            1.0
+            if job.job_id in self.ready
+            else getattr(self.worker.progress(job.job_id), "done", 0.0)
             for job in self.jobs
         ]
         return sum(shares) / len(shares)

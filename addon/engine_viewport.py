@@ -80,9 +80,7 @@ class Viewport:
                 reduction = self.next_reduction(seen)
                 if reduction:
                     self.requested = (seen.signature, reduction)
-                    self.request = engine_requests.ask(
-                        seen.views, seen.device, reduction=reduction
-                    )
+                    self.request = engine_requests.ask(seen.views, seen.device, reduction=reduction)
         except (SceneError, engine_requests.FrameFailedError) as error:
             self.request, self.problem = None, str(error)
         return pixels

@@ -38,9 +38,7 @@ def put_field_scene(
     if not fields:
         raise SceneError("The scene has no neural field.", "Train one, or add a trained one.")
     if scene.camera is None:
-        raise SceneError(
-            "The scene has no active camera.", "Choose one in the scene's properties."
-        )
+        raise SceneError("The scene has no active camera.", "Choose one in the scene's properties.")
     earlier = field_scene_of(scene)
     if earlier is not None:
         bpy.data.scenes.remove(earlier)

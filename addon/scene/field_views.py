@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .cameras import Lens, Pose, poses_in_space_of
 from .time_maps import time_of_field
 
+
 @dataclass(frozen=True)
 class FieldView:
     """A field through a camera: `pose` is in the field's own space, where a length is that of the

@@ -91,9 +91,7 @@ def draw_message(text: str, width: int, height: int) -> None:
         blf.draw(font, line)
 
 
-def _texture(
-    values: NDArray[np.float32], size: tuple[int, int], kind: Any
-) -> gpu.types.GPUTexture:
+def _texture(values: NDArray[np.float32], size: tuple[int, int], kind: Any) -> gpu.types.GPUTexture:
     flat = np.ascontiguousarray(values, np.float32).ravel()
     return gpu.types.GPUTexture(size, format=kind, data=gpu.types.Buffer("FLOAT", flat.size, flat))
 

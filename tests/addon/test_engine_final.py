@@ -245,9 +245,7 @@ def test_a_retimed_field_shows_the_moment_of_its_field_time(
     assert not np.array_equal(frozen, middle["Combined"])
     scene.frame_set(13)
     settings.use_retime = False
-    np.testing.assert_array_equal(
-        frozen, rendered(bpy, tmp_path / "unfrozen.exr")["Combined"]
-    )
+    np.testing.assert_array_equal(frozen, rendered(bpy, tmp_path / "unfrozen.exr")["Combined"])
     settings.use_retime = True
     for frame, moment in ((11, 1.0), (15, 0.0)):
         settings.field_time = moment

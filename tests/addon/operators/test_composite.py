@@ -150,9 +150,7 @@ def test_building_again_renews_and_removing_gives_all_back(bpy: ModuleType, fiel
     assert not bpy.ops.neural_fields.remove_composite.poll()
 
 
-def test_an_animation_composites_each_frame(
-    bpy: ModuleType, field: Any, tmp_path: Path
-) -> None:
+def test_an_animation_composites_each_frame(bpy: ModuleType, field: Any, tmp_path: Path) -> None:
     from neural_backend.jobs.view_files import read_exr
 
     scene = bpy.context.scene
@@ -171,9 +169,7 @@ def test_an_animation_composites_each_frame(
     assert middles[0] < 20 < 28 < middles[1]
 
 
-def test_without_fields_camera_or_another_engine_it_says_so(
-    bpy: ModuleType, field: Any
-) -> None:
+def test_without_fields_camera_or_another_engine_it_says_so(bpy: ModuleType, field: Any) -> None:
     scene = bpy.context.scene
     scene.camera = None
     with pytest.raises(RuntimeError, match="no active camera"):

@@ -86,7 +86,7 @@ def test_what_nobody_waits_for_is_cancelled_and_its_picture_removed(
     worker: FrameWorker, tmp_path: Path
 ) -> None:
     worker.request(frame("slow", tmp_path / "slow.npy", "hang"))
-    until(lambda: worker.progress("slow") is not None or worker.poll() and False)
+    until(lambda: (worker.poll(), worker.progress("slow"))[1])
     worker.forget("slow")
     assert not worker.is_waited_for
     # The process answers in turn: after the next answer the cancelled one has come too.
