@@ -35,14 +35,19 @@ class NeuralFieldRenderEngine(bpy.types.RenderEngine):
         for name, channels, identifier, kind in engine_final.PASSES:
             self.register_pass(scene, renderlayer, name, channels, identifier, kind)
 
-    def render(self, depsgraph: bpy.types.Depsgraph) -> None:
+    # The stubs want every argument to be possibly None, and know a property by this name.
+    def render(self, depsgraph: bpy.types.Depsgraph) -> None:  # type: ignore[override]
         engine_final.render(self, depsgraph)
 
-    def view_update(self, context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -> None:
+    def view_update(  # type: ignore[override]
+        self, context: bpy.types.Context, depsgraph: bpy.types.Depsgraph
+    ) -> None:
         # What is seen is compared at each drawing, which follows.
         self.tag_redraw()
 
-    def view_draw(self, context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -> None:
+    def view_draw(  # type: ignore[override]
+        self, context: bpy.types.Context, depsgraph: bpy.types.Depsgraph
+    ) -> None:
         engine_viewport.draw(self, context, depsgraph)
 
 

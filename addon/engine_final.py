@@ -6,6 +6,7 @@ the background from its only one.
 """
 
 import time
+from typing import Literal
 
 import bpy
 import numpy as np
@@ -20,7 +21,7 @@ from .scene.frame_pixels import FramePixels
 ALPHA_PASS = "Field Alpha"
 """Not `Alpha`: Blender's compositor has a socket of that name, of the picture's own alpha."""
 
-PASSES = (
+PASSES: tuple[tuple[str, int, str, Literal["COLOR", "VALUE"]], ...] = (
     ("Combined", 4, "RGBA", "COLOR"),
     ("Depth", 1, "Z", "VALUE"),
     (ALPHA_PASS, 1, "A", "VALUE"),
@@ -43,6 +44,7 @@ def render(engine: bpy.types.RenderEngine, depsgraph: bpy.types.Depsgraph) -> No
 
 def _render(engine: bpy.types.RenderEngine, depsgraph: bpy.types.Depsgraph) -> None:
     scene = depsgraph.scene_eval
+    assert scene is not None
     render, settings = scene.render, scene.neural_fields.engine
     camera = engine.camera_override or scene.camera
     if camera is None:

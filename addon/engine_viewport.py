@@ -25,7 +25,7 @@ COARSE_S = 0.08
 """A picture while the view moves is to take no longer than this."""
 JUMP_S = 0.3
 """A still view goes straight to its finest picture where that takes no longer."""
-MOST_PIXELS = 1 << 21
+MOST_PIXELS = 1 << 20
 """Larger viewports are shown with fewer pixels, since taking them in must not hold Blender up."""
 REDUCTIONS = (1, 2, 4, 8, 16, 32)
 FIRST_REDUCTION = 8
@@ -43,8 +43,6 @@ class Seen:
     finest: int
     device: str
     background: tuple[float, float, float] | None
-    depth_factors: tuple[float, float]
-    """What turns z-depth into the projection's third coordinate."""
 
 
 @dataclass
@@ -134,7 +132,7 @@ def draw(
         viewport.picture.fill(pixels, seen.background)
     if viewport.picture.is_there:
         engine.bind_display_space_shader(depsgraph.scene)
-        viewport.picture.draw(seen.depth_factors)
+        viewport.picture.draw()
         engine.unbind_display_space_shader()
     if viewport.problem:
         draw_message(viewport.problem, region.width, region.height)
@@ -182,7 +180,6 @@ def what_is_seen(context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -> 
         finest=finest,
         device=settings.device,
         background=background,
-        depth_factors=(-float(projection[2][2]), float(projection[2][3])),
     )
 
 

@@ -26,10 +26,12 @@ class NEURALFIELDS_PT_composite(bpy.types.Panel):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return any(item.neural_field.run for item in context.scene.objects)
+        scene = context.scene
+        return scene is not None and any(item.neural_field.run for item in scene.objects)
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, scene = self.layout, context.scene
+        assert scene is not None  # by poll
         layout.use_property_split = True
         layout.use_property_decorate = False
         built = field_scene_of(scene) is not None

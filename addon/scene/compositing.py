@@ -27,7 +27,7 @@ def field_scene_of(scene: bpy.types.Scene) -> bpy.types.Scene | None:
 
 
 def put_field_scene(
-    scene: bpy.types.Scene, fields: list[bpy.types.Object], engine: str
+    scene: bpy.types.Scene, fields: list[bpy.types.Object], engine: Any
 ) -> bpy.types.Scene:
     """A scene that renders these fields as the given one does its own objects; an earlier one is
     brought up to date.
@@ -96,7 +96,7 @@ def remove(tree: bpy.types.NodeTree) -> bool:
     made = [node for node in tree.nodes if node.parent == frame]
     over = next(node for node in made if node.label == "Field over Scene")
     under = next(socket for socket in over.inputs if _is_background(socket, over))
-    picture = under.links[0].from_socket if under.is_linked else None
+    picture = _picture_at(under)
     output = composite_output(tree)
     if picture is not None and picture.node not in made:
         tree.links.new(picture, output.inputs[0])
@@ -130,8 +130,11 @@ def _scene_layer(tree: bpy.types.NodeTree, scene: bpy.types.Scene) -> bpy.types.
 
 
 def _picture_of(output: bpy.types.Node) -> bpy.types.NodeSocket | None:
-    first = output.inputs[0]
-    return first.links[0].from_socket if first.is_linked else None
+    return _picture_at(output.inputs[0])
+
+
+def _picture_at(socket: Any) -> bpy.types.NodeSocket | None:
+    return socket.links[0].from_socket if socket.is_linked else None
 
 
 def _is_frame(node: bpy.types.Node) -> bool:

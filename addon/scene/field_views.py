@@ -91,5 +91,5 @@ def world_color(world: bpy.types.World | None) -> tuple[float, float, float]:
         if not color.is_linked and not strength.is_linked:
             red, green, blue = (strength.default_value * value for value in color.default_value[:3])
             return (red, green, blue)
-    red, green, blue = world.color
+    red, green, blue = world.color[:3]
     return (red, green, blue)

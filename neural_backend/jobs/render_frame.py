@@ -115,7 +115,7 @@ def _render(
                         told = now
                         done = (top + share * (bottom - top)) / lens.height
                         yield _progress(job, done, now - started)
-            file.write(memoryview(pixels_of(image, job)).cast("B"))
+            file.write(pixels_of(image, job).data.cast("B"))
 
 
 def pixels_of(image: RenderedImage, job: RenderFrame) -> NDArray[np.float32]:
