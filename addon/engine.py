@@ -21,6 +21,9 @@ LEFT_OUT = {
 }
 """Blender's own panels that say something of other engines only."""
 
+OWN = "RENDER_PT_neural_field"
+"""The engine's own panel, which goes with its class."""
+
 
 class NeuralFieldRenderEngine(bpy.types.RenderEngine):
     bl_idname = ENGINE
@@ -55,7 +58,7 @@ def show_standard_panels(shown: bool) -> None:
     """Has Blender's panels of output, frames, film and color show for this engine, or no more."""
     for panel in bpy.types.Panel.__subclasses__():
         engines = getattr(panel, "COMPAT_ENGINES", None)
-        if not isinstance(engines, set) or panel.__name__ in LEFT_OUT:
+        if not isinstance(engines, set) or panel.__name__ in {OWN, *LEFT_OUT}:
             continue
         if not shown:
             engines.discard(ENGINE)
