@@ -150,6 +150,11 @@ def image_inputs(node: bpy.types.Node) -> list[Any]:
     return [socket for socket in node.inputs if socket.type == "RGBA"]
 
 
+def _socket(sockets: Any, identifier: str) -> Any:
+    """Several sockets of a Mix node have one name, one for each type of data."""
+    return next(socket for socket in sockets if socket.identifier == identifier)
+
+
 class _Nodes:
     """Makes nodes within one frame, left of the output."""
 
@@ -183,8 +188,9 @@ class _Nodes:
         node = self.add("Mix", x, y)
         if hasattr(node, "data_type"):
             node.data_type = "RGBA"
-            inputs = [node.inputs[name] for name in ("Factor_Float", "A_Color", "B_Color")]
-            result = node.outputs["Result_Color"]
+            names = ("Factor_Float", "A_Color", "B_Color")
+            inputs = [_socket(node.inputs, name) for name in names]
+            result = _socket(node.outputs, "Result_Color")
         else:
             inputs, result = list(node.inputs[:3]), node.outputs[0]
         for source, target in zip((share, first, second), inputs, strict=True):
