@@ -70,14 +70,17 @@ def build(scene: bpy.types.Scene, fields: bpy.types.Scene) -> list[bpy.types.Nod
     tree = compositor_tree(scene)
     remove(tree)
     output = composite_output(tree)
+    cg = _scene_layer(tree, scene)
+    if not output.inputs[0].is_linked:
+        # It stays when the composite is removed: nodes without a picture would render nothing.
+        tree.links.new(cg.outputs["Image"], output.inputs[0])
     nodes = _Nodes(tree, output)
-    cg = _scene_layer(tree, scene) or nodes.add("CompositorNodeRLayers", -900, 200, scene=scene)
     field = nodes.add("CompositorNodeRLayers", -900, -250, scene=fields)
     field.label = "Neural Field"
     nearer = nodes.add("Math", -600, -100, operation="LESS_THAN")
     nodes.link(field.outputs["Depth"], nearer.inputs[0])
     nodes.link(cg.outputs["Depth"], nearer.inputs[1])
-    picture = _picture_of(output) or cg.outputs["Image"]
+    picture = _picture_of(output)
     in_front = nodes.alpha_over(-400, 250, picture, field.outputs["Image"])
     in_front.label = "Field over Scene"
     behind = nodes.alpha_over(-400, 0, field.outputs["Image"], picture)
@@ -123,10 +126,16 @@ def _empty(scene: bpy.types.Scene) -> None:
         root.objects.unlink(item)
 
 
-def _scene_layer(tree: bpy.types.NodeTree, scene: bpy.types.Scene) -> bpy.types.Node | None:
-    return next(
-        (node for node in tree.nodes if node.type == "R_LAYERS" and node.scene == scene), None
-    )
+def _scene_layer(tree: bpy.types.NodeTree, scene: bpy.types.Scene) -> Any:
+    """The node of what the scene itself renders; made where there is none."""
+    for node in tree.nodes:
+        if node.type == "R_LAYERS" and node.scene == scene:
+            return node
+    node = compositor_node(tree, "CompositorNodeRLayers")
+    node.scene = scene
+    output = composite_output(tree)
+    node.location = (output.location.x - 900, output.location.y + 200)
+    return node
 
 
 def _picture_of(output: bpy.types.Node) -> bpy.types.NodeSocket | None:
