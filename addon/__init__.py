@@ -39,7 +39,9 @@ def unregister() -> None:
 def _modules() -> tuple[ModuleType, ...]:
     """In the order of registration. Imported late: `worker` is usable without Blender."""
     from . import (
+        engine,
         file_handlers,
+        frames,
         live_pictures,
         panel_state,
         preferences,
@@ -52,11 +54,13 @@ def _modules() -> tuple[ModuleType, ...]:
     from .operators import (
         bake_shape,
         capture,
+        composite,
         environment,
         fit_image,
         import_capture,
         mesh,
         motion,
+        release,
         render,
         runs,
         shapes,
@@ -69,16 +73,29 @@ def _modules() -> tuple[ModuleType, ...]:
     stored = (preferences, properties, panel_state, live_pictures)
     # Listeners are told in this order: the tab is drawn again once all else has been done.
     listeners = (results, training_watch, run_catalog, training_control, redraw, file_handlers)
-    learned = (capture, import_capture, train, mesh, motion, render, runs, try_it)
-    operators = (environment, *learned, shapes, bake_shape, solids, fit_image)
-    return *stored, *listeners, *operators, *_panels()
+    learned = (capture, import_capture, train, mesh, motion, render, composite, runs, try_it)
+    operators = (environment, *learned, shapes, bake_shape, solids, fit_image, release)
+    return *stored, *listeners, frames, *operators, engine, *_panels()
 
 
 def _panels() -> tuple[ModuleType, ...]:
     """A sub-panel comes after the panel that it lies in."""
-    from .panels import capture, image_field, output, runs, setup, shapes, solids, training, worker
+    from .panels import (
+        capture,
+        composite,
+        image_field,
+        output,
+        render_engine,
+        runs,
+        setup,
+        shapes,
+        solids,
+        training,
+        worker,
+    )
 
-    return setup, capture, training, runs, shapes, solids, image_field, output, worker
+    learned = (setup, capture, training, runs, shapes, solids, image_field)
+    return *learned, output, composite, worker, render_engine
 
 
 def _at_exit() -> None:

@@ -101,3 +101,51 @@ def window_override() -> Iterator[None]:
         return
     with bpy.context.temp_override(window=windows[0]):
         yield
+
+
+def scene_compositor(scene: bpy.types.Scene) -> Any:
+    """The nodes of a scene's compositor, or None: since 5.0 they are a node group of their own."""
+    if hasattr(scene, "compositing_node_group"):
+        return scene.compositing_node_group
+    return scene.node_tree if scene.use_nodes else None
+
+
+def compositor_tree(scene: bpy.types.Scene) -> Any:
+    """The nodes of a scene's compositor, made where there are none."""
+    if not hasattr(scene, "compositing_node_group"):
+        scene.use_nodes = True
+        return scene.node_tree
+    if scene.compositing_node_group is None:
+        tree = bpy.data.node_groups.new(f"{scene.name} Compositing", "CompositorNodeTree")
+        scene.compositing_node_group = tree
+    return scene.compositing_node_group
+
+
+def composite_output(tree: Any) -> Any:
+    """The node whose first input is the picture; made where there is none."""
+    kind = "CompositorNodeComposite" if _has_composite_node() else "NodeGroupOutput"
+    for node in tree.nodes:
+        if node.bl_idname == kind and (kind != "NodeGroupOutput" or node.is_active_output):
+            return node
+    if kind == "NodeGroupOutput" and not any(
+        item.item_type == "SOCKET" and item.in_out == "OUTPUT" for item in tree.interface.items_tree
+    ):
+        tree.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
+    return tree.nodes.new(kind)
+
+
+def _has_composite_node() -> bool:
+    return "compositing_node_group" not in bpy.types.Scene.bl_rna.properties
+
+
+_OTHER_NODES = {"Math": "CompositorNodeMath", "Mix": "CompositorNodeMixRGB"}
+
+
+def compositor_node(tree: Any, kind: str) -> Any:
+    """A new node by its whole name; `Math` and `Mix` are those that this Blender has here."""
+    if kind not in _OTHER_NODES:
+        return tree.nodes.new(kind)
+    try:
+        return tree.nodes.new(_OTHER_NODES[kind])
+    except RuntimeError:  # since 5.0 they are the shader's
+        return tree.nodes.new(f"ShaderNode{kind}")

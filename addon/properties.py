@@ -14,6 +14,7 @@ from bpy.props import (
 )
 
 from .compat import BLEND_RELATIVE
+from .engine_settings import EngineProperties
 from .motion_settings import (
     BakeProperties,
     CaptureTimeProperties,
@@ -156,12 +157,22 @@ class NEURALFIELDS_PG_solid(SolidProperties, bpy.types.PropertyGroup):
     )
 
 
+class NEURALFIELDS_PG_engine(EngineProperties, bpy.types.PropertyGroup):
+    pass
+
+
 class NEURALFIELDS_PG_scene(bpy.types.PropertyGroup):
     rig: PointerProperty(type=NEURALFIELDS_PG_rig)
     capture: PointerProperty(type=NEURALFIELDS_PG_capture)
     training: PointerProperty(type=NEURALFIELDS_PG_training)
     fit_shape: PointerProperty(type=NEURALFIELDS_PG_fit_shape)
     fit_image: PointerProperty(type=NEURALFIELDS_PG_fit_image)
+    engine: PointerProperty(type=NEURALFIELDS_PG_engine)
+    composited_for: PointerProperty(
+        name="Composited For",
+        description="The scene whose compositor shows the fields that this one renders",
+        type=bpy.types.Scene,
+    )
 
 
 class NEURALFIELDS_PG_field(FieldTimeProperties, bpy.types.PropertyGroup):
@@ -222,6 +233,7 @@ CLASSES = (
     NEURALFIELDS_PG_part,
     NEURALFIELDS_PG_primitive,
     NEURALFIELDS_PG_solid,
+    NEURALFIELDS_PG_engine,
     NEURALFIELDS_PG_scene,
     NEURALFIELDS_PG_field,
     NEURALFIELDS_PG_run,

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one worker of this Blender and the jobs it was given: the add-on's only global state.
+"""The worker that does the jobs of this Blender, and the jobs: with `frames.py`, the add-on's only
+global state.
 
 `pump` drains what the worker said. In a window a timer calls it; without one timers never fire, so
 `wait` does. Nothing here holds on to Blender's data: undo and loading a file move it. Jobs remember
@@ -259,6 +260,23 @@ def stop() -> None:
     for one in (*_session.leaving, *([client] if client is not None else [])):
         one.stop()
     _session.leaving.clear()
+
+
+def release_fields() -> None:
+    """Has the worker free the memory of the fields that it keeps, after its running job."""
+    if _session.client is not None and _session.client.alive:
+        _session.client.send(messages.Release())
+
+
+def start_worker(log_name: str) -> Callable[[], WorkerClient]:
+    """A function that finds the worker's Python and starts a worker, in any thread.
+
+    Raises, when it is called:
+        JobError: where no worker can be started.
+    """
+    chosen = bpy.path.abspath(preferences.get().worker_python)
+    log = preferences.storage_folder("logs") / f"{log_name}_{os.getpid()}.log"
+    return lambda: WorkerClient(worker_command(find_python(chosen)), log)
 
 
 def unregister() -> None:

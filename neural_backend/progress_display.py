@@ -104,7 +104,9 @@ def sentence(event: Event) -> str:
         video = f", video {event.video}" if event.video else ""
         return f"Rendered {len(event.files)} pictures into {event.output}{video}"
     if isinstance(event, FrameReady):
-        return f"Wrote {event.output} ({event.width} × {event.height} pixels, {event.seconds:.2f} s)"
+        return (
+            f"Wrote {event.output} ({event.width} × {event.height} pixels, {event.seconds:.2f} s)"
+        )
     if isinstance(event, Released):
         return f"Freed the memory of {event.num_fields} fields"
     if isinstance(event, ShapesFitted):

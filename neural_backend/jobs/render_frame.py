@@ -96,27 +96,26 @@ def _render(
     rows = max(1, _STRIP_RAYS // (lens.width * job.samples)) * job.samples
     shape = (lens.height // job.samples, lens.width // job.samples, 5)
     path = Path(job.output).expanduser()
-    with whole_file(path) as temporary:
-        with temporary.open("wb") as file:
-            np.lib.format.write_array_header_1_0(
-                file, {"descr": "<f4", "fortran_order": False, "shape": shape}
-            )
-            for top in range(0, lens.height, rows):
-                bottom = min(top + rows, lens.height)
-                part = replace(view, intrinsics=_part(lens, 0, top, lens.width, bottom))
-                with contextlib.closing(render_field(method, part)) as tiles:
-                    while True:
-                        try:
-                            share = next(tiles)
-                        except StopIteration as finished:
-                            image: RenderedImage = finished.value
-                            break
-                        now = time.monotonic()
-                        if now - told >= _TELL_EVERY_S:
-                            told = now
-                            done = (top + share * (bottom - top)) / lens.height
-                            yield _progress(job, done, now - started)
-                file.write(memoryview(pixels_of(image, job)).cast("B"))
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "<f4", "fortran_order": False, "shape": shape}
+        )
+        for top in range(0, lens.height, rows):
+            bottom = min(top + rows, lens.height)
+            part = replace(view, intrinsics=_part(lens, 0, top, lens.width, bottom))
+            with contextlib.closing(render_field(method, part)) as tiles:
+                while True:
+                    try:
+                        share = next(tiles)
+                    except StopIteration as finished:
+                        image: RenderedImage = finished.value
+                        break
+                    now = time.monotonic()
+                    if now - told >= _TELL_EVERY_S:
+                        told = now
+                        done = (top + share * (bottom - top)) / lens.height
+                        yield _progress(job, done, now - started)
+            file.write(pixels_of(image, job).data.cast("B"))
 
 
 def pixels_of(image: RenderedImage, job: RenderFrame) -> NDArray[np.float32]:

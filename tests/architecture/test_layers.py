@@ -23,7 +23,9 @@ ROWS = (
     {"__main__", "__init__"},
 )
 ROW_OF = {folder: row for row, folders in enumerate(ROWS) for folder in folders}
-BLENDER = {"bpy", "bmesh", "mathutils", "gpu", "blf", "bl_ext", "addon_utils", "bpy_extras"}
+BLENDER = {
+    "bpy", "bmesh", "mathutils", "gpu", "gpu_extras", "blf", "bl_ext", "addon_utils", "bpy_extras",
+}  # fmt: skip
 HEAVY = {"torch", "numba", "scipy", "trimesh", "PIL", "imageio", "mcubes", "igl", "safetensors"}
 
 

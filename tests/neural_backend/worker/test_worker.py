@@ -21,6 +21,8 @@ from neural_backend.protocol.messages import (
     JobCancelled,
     JobFailed,
     Progress,
+    Release,
+    Released,
     Shutdown,
     Train,
     Trained,
@@ -316,3 +318,11 @@ def test_what_a_library_prints_does_not_reach_the_messages(tmp_path):
     log = client.close()
     for voice in ("from Python", "from C", "from a child"):
         assert voice in log
+
+
+def test_memory_is_released_in_turn(lasting):
+    lasting.say(Release(job_id="free"))
+    first = lasting.hear_until(Released)
+    assert first.job_id == "free"
+    lasting.say(Release())
+    assert lasting.hear_until(Released).num_fields == 0
