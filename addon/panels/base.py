@@ -35,7 +35,7 @@ def draw_settings(layout: bpy.types.UILayout, settings: Any, names: Iterable[str
 
 
 def draw_wrapped(
-    layout: bpy.types.UILayout, text: str, icon: Any = "NONE", width: int = 44
+    layout: bpy.types.UILayout, text: str, icon: Any = "NONE", width: int = 34
 ) -> None:
     """Text in lines, since a label cuts off what is too long. Words are kept whole."""
     lines = [line for part in text.splitlines() for line in _lines(part, width)]

@@ -39,6 +39,7 @@ class NEURALFIELDS_UL_runs(bpy.types.UIList):
 class NEURALFIELDS_PT_runs(InTab, bpy.types.Panel):
     bl_idname = "NEURALFIELDS_PT_runs"
     bl_label = "Runs"
+    bl_order = 1
     bl_parent_id = "NEURALFIELDS_PT_training"
     bl_options = {"DEFAULT_CLOSED"}
 

@@ -51,6 +51,7 @@ class NEURALFIELDS_PT_training(InTab, bpy.types.Panel):
 class NEURALFIELDS_PT_training_preview(InTab, bpy.types.Panel):
     bl_idname = "NEURALFIELDS_PT_training_preview"
     bl_label = "Live Preview"
+    bl_order = 2
     bl_parent_id = "NEURALFIELDS_PT_training"
     bl_options = {"DEFAULT_CLOSED"}
 
@@ -68,6 +69,7 @@ class NEURALFIELDS_PT_training_preview(InTab, bpy.types.Panel):
 class NEURALFIELDS_PT_training_advanced(InTab, bpy.types.Panel):
     bl_idname = "NEURALFIELDS_PT_training_advanced"
     bl_label = "Advanced"
+    bl_order = 3
     bl_parent_id = "NEURALFIELDS_PT_training"
     bl_options = {"DEFAULT_CLOSED"}
 

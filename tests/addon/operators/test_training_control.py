@@ -175,6 +175,7 @@ def test_without_a_window_nobody_pays_for_pictures(bpy: ModuleType, tmp_path: Pa
 
 def test_methods_are_offered_in_plain_words_automatic_first(bpy: ModuleType) -> None:
     """And all of the backend's are among them."""
+    pytest.importorskip("torch", reason="the backend's list of methods needs it")
     from neural_backend.methods.registry import METHODS
 
     training = bpy.context.scene.neural_fields.training
