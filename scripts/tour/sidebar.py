@@ -120,8 +120,9 @@ class Sidebar:
         raise TourError(f"there is no button for {name} in the sidebar")
 
     def scroll(self, box: Box, direction: int, times: int) -> None:
-        # At the edge no field is under the mouse, which would take the wheel for itself.
-        x, y = box.left + 4, box.top + box.height / 2
+        # Not where no panel is: there the wheel would reach the view behind and zoom it.
+        scale = self.blender.ask("scale")
+        x, y = box.left + box.width - HEADERS[0] * scale, box.top + 10 * scale
         self.screen.wheel(x, y, direction, times)
         self.rest(box)
 

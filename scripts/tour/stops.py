@@ -107,6 +107,7 @@ def try_it(tour: Tour) -> None:
     tour.blender.wait_until("it has learned something", lambda: is_learning(tour.scene()), 120)
     time.sleep(3)
     tour.picture("window_training")
+    tour.picture("panel_training_live", tour.sidebar.box().edges)
     found = tour.blender.wait_until("there is a result", lambda: result_of(tour.scene()), 300, 1.0)
     sys.stdout.write(f"  a result after {time.monotonic() - started:.0f} s\n")
     tour.check(found["psnr"] > 15, f"its quality is told: {found['psnr']:.1f} dB")
@@ -114,6 +115,7 @@ def try_it(tour: Tour) -> None:
     problems = [job["problem"] for job in tour.scene()["jobs"] if job["problem"]]
     tour.check(not problems, f"no job had a problem {problems or ''}")
     tour.picture("window_result")
+    tour.picture("panel_training_done", tour.sidebar.box().edges)
 
 
 def is_learning(scene: dict[str, Any]) -> bool:
