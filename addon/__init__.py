@@ -41,7 +41,10 @@ def _modules() -> tuple[ModuleType, ...]:
     from . import preferences, properties, results
     from .operators import (
         bake_shape,
+        bounds,
         capture,
+        capture_checks,
+        capture_clip,
         fit_image,
         import_capture,
         mesh,
@@ -52,7 +55,8 @@ def _modules() -> tuple[ModuleType, ...]:
         train,
     )
 
-    learned = (capture, import_capture, train, mesh, motion, render)
+    captured = (capture, capture_checks, capture_clip, import_capture, bounds)
+    learned = (*captured, train, mesh, motion, render)
     operators = (*learned, shapes, bake_shape, solids, fit_image)
     return preferences, properties, results, *operators
 

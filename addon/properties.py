@@ -12,6 +12,7 @@ from bpy.props import (
     StringProperty,
 )
 
+from . import capture_problems
 from .compat import BLEND_RELATIVE
 from .motion_settings import (
     BakeProperties,
@@ -46,8 +47,19 @@ class NEURALFIELDS_PG_rig(RigProperties, bpy.types.PropertyGroup):
     )
 
 
+def _is_empty(_group: bpy.types.PropertyGroup, item: bpy.types.Object) -> bool:
+    return item.type == "EMPTY" and not item.neural_field.run
+
+
 class NEURALFIELDS_PG_capture(CaptureProperties, CaptureTimeProperties, bpy.types.PropertyGroup):
-    pass
+    bounds_box: PointerProperty(
+        name="Bounds",
+        description=(
+            "An empty whose cube holds all that is to be learned; without one the scene is measured"
+        ),
+        type=bpy.types.Object,
+        poll=_is_empty,
+    )
 
 
 class NEURALFIELDS_PG_training(TrainingProperties, bpy.types.PropertyGroup):
@@ -55,7 +67,12 @@ class NEURALFIELDS_PG_training(TrainingProperties, bpy.types.PropertyGroup):
 
 
 class NEURALFIELDS_PG_mesh(MeshProperties, bpy.types.PropertyGroup):
-    pass
+    crop_box: PointerProperty(
+        name="Crop Box",
+        description="An empty; only what lies in its cube becomes a mesh or a volume",
+        type=bpy.types.Object,
+        poll=_is_empty,
+    )
 
 
 class NEURALFIELDS_PG_views(ViewsProperties, bpy.types.PropertyGroup):
@@ -181,7 +198,14 @@ class NEURALFIELDS_PG_field(FieldTimeProperties, bpy.types.PropertyGroup):
     solid: PointerProperty(type=NEURALFIELDS_PG_solid)
 
 
+class NEURALFIELDS_PG_window(bpy.types.PropertyGroup):
+    """On the window manager: what belongs to this Blender's session and is not saved."""
+
+    capture_check: PointerProperty(type=capture_problems.NEURALFIELDS_PG_capture_check)
+
+
 CLASSES = (
+    *capture_problems.CLASSES,
     NEURALFIELDS_PG_rig,
     NEURALFIELDS_PG_capture,
     NEURALFIELDS_PG_training,
@@ -200,6 +224,7 @@ CLASSES = (
     NEURALFIELDS_PG_solid,
     NEURALFIELDS_PG_scene,
     NEURALFIELDS_PG_field,
+    NEURALFIELDS_PG_window,
 )
 
 
@@ -212,9 +237,13 @@ def register() -> None:
     bpy.types.Object.neural_field = PointerProperty(  # type: ignore[func-returns-value]
         type=NEURALFIELDS_PG_field
     )
+    bpy.types.WindowManager.neural_fields = PointerProperty(  # type: ignore[func-returns-value]
+        type=NEURALFIELDS_PG_window
+    )
 
 
 def unregister() -> None:
+    del bpy.types.WindowManager.neural_fields
     del bpy.types.Object.neural_field
     del bpy.types.Scene.neural_fields
     for group in reversed(CLASSES):

@@ -11,6 +11,7 @@ from bpy.props import StringProperty
 from .. import preferences, session
 from ..motion_settings import CaptureTimeProperties
 from ..scene import captures, rigs, stations
+from ..scene.bounds import box_of
 from ..scene.cameras import bounds_of, place, render_size
 from ..scene.errors import SceneError
 from ..scene.images import relative_path
@@ -180,7 +181,8 @@ class NEURALFIELDS_OT_render_capture(CaptureProperties, CaptureTimeProperties, b
         taken = self._stations(context, time_map)
         for warning in captures.warnings_about(taken, scene):
             self.report({"WARNING"}, warning)
-        chosen = captures.CaptureOptions(time_map=time_map, **options)
+        box = box_of(stored.bounds_box) if stored.bounds_box is not None else None
+        chosen = captures.CaptureOptions(time_map=time_map, bounds=box, **options)
         return captures.render_capture(scene, taken, self._folder, chosen)
 
     def _time_map(self, scene: bpy.types.Scene) -> TimeMap | None:

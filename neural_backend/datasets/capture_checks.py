@@ -17,6 +17,10 @@ _FAR = 4.0
 """Times half the bounds' diagonal: what lies farther out is learned ever more coarsely."""
 
 
+_ROOM = 0.01
+"""Share of the bounds that is left around the outermost camera."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """A kind, which names the fix, a sentence for the user, and the views it is about."""
@@ -59,7 +63,9 @@ def bounds_for(capture: Capture, views: Sequence[View]) -> NDArray[np.float64]:
         return capture.bounds
     positions = np.array([view.camera_to_world[:3, 3] for view in views])
     corners = np.concatenate([capture.bounds, positions])
-    return np.stack([corners.min(axis=0), corners.max(axis=0)])
+    box = np.stack([corners.min(axis=0), corners.max(axis=0)])
+    margin = _ROOM * np.ptp(box, axis=0)
+    return box + np.stack([-margin, margin])
 
 
 def sees_box(view: View, bounds: NDArray[np.floating]) -> bool:
