@@ -45,6 +45,7 @@ def _modules() -> tuple[ModuleType, ...]:
         capture,
         capture_checks,
         capture_clip,
+        export_capture,
         fit_image,
         import_capture,
         mesh,
@@ -53,10 +54,11 @@ def _modules() -> tuple[ModuleType, ...]:
         shapes,
         solids,
         train,
+        volume,
     )
 
-    captured = (capture, capture_checks, capture_clip, import_capture, bounds)
-    learned = (*captured, train, mesh, motion, render)
+    captured = (capture, capture_checks, capture_clip, import_capture, bounds, export_capture)
+    learned = (*captured, train, mesh, motion, render, volume)
     operators = (*learned, shapes, bake_shape, solids, fit_image)
     return preferences, properties, results, *operators
 

@@ -14,12 +14,14 @@ from bpy.props import (
 
 from . import capture_problems
 from .compat import BLEND_RELATIVE
+from .mesh_settings import LiveLevelProperties
 from .motion_settings import (
     BakeProperties,
     CaptureTimeProperties,
     FieldTimeProperties,
     MeshSequenceProperties,
 )
+from .output_settings import ExportProperties, ViewTargetProperties, VolumeProperties
 from .settings import (
     CaptureProperties,
     MeshProperties,
@@ -66,7 +68,7 @@ class NEURALFIELDS_PG_training(TrainingProperties, bpy.types.PropertyGroup):
     pass
 
 
-class NEURALFIELDS_PG_mesh(MeshProperties, bpy.types.PropertyGroup):
+class NEURALFIELDS_PG_mesh(MeshProperties, LiveLevelProperties, bpy.types.PropertyGroup):
     crop_box: PointerProperty(
         name="Crop Box",
         description="An empty; only what lies in its cube becomes a mesh or a volume",
@@ -75,7 +77,15 @@ class NEURALFIELDS_PG_mesh(MeshProperties, bpy.types.PropertyGroup):
     )
 
 
-class NEURALFIELDS_PG_views(ViewsProperties, bpy.types.PropertyGroup):
+class NEURALFIELDS_PG_views(ViewsProperties, ViewTargetProperties, bpy.types.PropertyGroup):
+    pass
+
+
+class NEURALFIELDS_PG_volume(VolumeProperties, bpy.types.PropertyGroup):
+    pass
+
+
+class NEURALFIELDS_PG_export(ExportProperties, bpy.types.PropertyGroup):
     pass
 
 
@@ -153,6 +163,7 @@ class NEURALFIELDS_PG_scene(bpy.types.PropertyGroup):
     rig: PointerProperty(type=NEURALFIELDS_PG_rig)
     capture: PointerProperty(type=NEURALFIELDS_PG_capture)
     training: PointerProperty(type=NEURALFIELDS_PG_training)
+    export: PointerProperty(type=NEURALFIELDS_PG_export)
     fit_shape: PointerProperty(type=NEURALFIELDS_PG_fit_shape)
     fit_image: PointerProperty(type=NEURALFIELDS_PG_fit_image)
 
@@ -184,6 +195,9 @@ class NEURALFIELDS_PG_field(FieldTimeProperties, bpy.types.PropertyGroup):
         description="The field's surface at each frame, in one object",
         type=bpy.types.Object,
     )
+    volume_object: PointerProperty(
+        name="Volume", description="The field as a volume", type=bpy.types.Object
+    )
     motion_object: PointerProperty(
         name="Moving Mesh",
         description="The mesh whose vertices follow the field's motion",
@@ -193,6 +207,7 @@ class NEURALFIELDS_PG_field(FieldTimeProperties, bpy.types.PropertyGroup):
     mesh_sequence: PointerProperty(type=NEURALFIELDS_PG_mesh_sequence)
     bake: PointerProperty(type=NEURALFIELDS_PG_bake)
     views: PointerProperty(type=NEURALFIELDS_PG_views)
+    volume: PointerProperty(type=NEURALFIELDS_PG_volume)
     shape: PointerProperty(type=NEURALFIELDS_PG_shape)
     primitive: PointerProperty(type=NEURALFIELDS_PG_primitive)
     solid: PointerProperty(type=NEURALFIELDS_PG_solid)
@@ -211,6 +226,8 @@ CLASSES = (
     NEURALFIELDS_PG_training,
     NEURALFIELDS_PG_mesh,
     NEURALFIELDS_PG_views,
+    NEURALFIELDS_PG_volume,
+    NEURALFIELDS_PG_export,
     NEURALFIELDS_PG_mesh_sequence,
     NEURALFIELDS_PG_bake,
     NEURALFIELDS_PG_bake_shape,

@@ -40,6 +40,8 @@ class NEURALFIELDS_OT_extract_mesh(OnField, MeshProperties, bpy.types.Operator):
             "level",
             "keep_components",
             "keep_unseen",
+            "keep_faces",
+            "texture_size",
             "device",
         )
         options = choose(self, field.neural_field.mesh, *names)
@@ -61,6 +63,8 @@ class NEURALFIELDS_OT_extract_mesh(OnField, MeshProperties, bpy.types.Operator):
             crop_max=crop_max,
             keep_components=options["keep_components"],
             keep_unseen=options["keep_unseen"],
+            keep_faces=options["keep_faces"],
+            texture_size=options["texture_size"],
             time=time,
             device=device_of(options["device"]),
         )

@@ -132,7 +132,7 @@ def _switch_for_processor(program: str) -> dict[str, tuple[str, ...]]:
     """Options that keep COLMAP off a graphics card where there is none; their names changed."""
     if shutil.which("nvidia-smi"):
         return {}
-    named = {}
+    named: dict[str, tuple[str, ...]] = {}
     for command, names in (
         ("feature_extractor", ("FeatureExtraction.use_gpu", "SiftExtraction.use_gpu")),
         ("exhaustive_matcher", ("FeatureMatching.use_gpu", "SiftMatching.use_gpu")),

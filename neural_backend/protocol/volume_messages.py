@@ -26,7 +26,7 @@ class ExtractVolume:
     crop_max: Annotated[tuple[float, ...], "upper corner of a crop box, three numbers or none"] = ()
     smallest_opacity: Annotated[
         float, "voxels that stop less than this share of the light that crosses them are empty"
-    ] = 0.001
+    ] = 0.0003
     largest_opacity: Annotated[
         float, "density is cut where a voxel stops more than this share of the light"
     ] = 0.9999
