@@ -157,7 +157,7 @@ def _add_crop(context: bpy.types.Context, field: bpy.types.Object) -> bpy.types.
         box = bounds_of_run(Path(absolute(field.neural_field.run)))
     box = _DEFAULT if box is None else box
     center = box.mean(axis=0)
-    collection = field.users_collection[0] if field.users_collection else context.collection
+    collection = (*field.users_collection, scene_of(context).collection)[0]
     empty = add_box(
         f"{field.name} Crop", center + _MARGIN * (box - center), collection, parent=field
     )

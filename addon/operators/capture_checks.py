@@ -188,7 +188,7 @@ def _check_scene(
     capture_problems.forget("SCENE")
     for problem in scene_problems(scene, cameras, num_pictures, settings.transparent, box):
         concerned = [
-            Concerned(name, scene.objects[name].matrix_world.translation)
+            Concerned(name, scene.objects[name].matrix_world.translation[:])
             for name in problem.cameras
         ]
         capture_problems.add("SCENE", problem.kind, problem.sentence, concerned)

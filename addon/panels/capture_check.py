@@ -22,6 +22,7 @@ class NEURALFIELDS_PT_capture_check(bpy.types.Panel):
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
+        assert self.layout is not None
         draw_check(self.layout, context.window_manager.neural_fields.capture_check)
 
 
@@ -29,8 +30,7 @@ def draw_check(layout: bpy.types.UILayout, check: Any) -> None:
     """The button, the result of the last check, and a box for each problem."""
     layout.operator("neural_fields.check_capture", icon="VIEWZOOM")
     if check.summary:
-        icon = "ERROR" if len(check.problems) else "CHECKMARK"
-        layout.label(text=check.summary, icon=icon)
+        layout.label(text=check.summary, icon="ERROR" if len(check.problems) else "CHECKMARK")
     for problem in check.problems:
         _draw_problem(layout.box(), problem)
 

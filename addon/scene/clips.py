@@ -66,7 +66,7 @@ def solved_clip(clip: bpy.types.MovieClip, scene: bpy.types.Scene, step: int = 1
         for camera in cameras[::step]
     )
     points = [base @ track.bundle for track in tracking.objects[0].tracks if track.has_bundle]
-    return SolvedClip(lens, poses, np.array([tuple(point) for point in points]).reshape(-1, 3))
+    return SolvedClip(lens, poses, np.array(points, dtype=np.float64).reshape(-1, 3))
 
 
 def clip_lens(clip: bpy.types.MovieClip) -> ClipLens:

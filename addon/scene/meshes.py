@@ -91,7 +91,7 @@ def color_material() -> bpy.types.Material:
 
 
 def texture_material(name: str, image: bpy.types.Image) -> bpy.types.Material:
-    """A material that shows a texture as it was learned, as `color_material` shows the attribute."""
+    """A material that shows a texture as `color_material` shows the attribute."""
     material = bpy.data.materials.new(name)
     material.use_nodes = True
     material.node_tree.nodes.clear()

@@ -107,7 +107,7 @@ def put_volume(
         for collection in field.users_collection:
             collection.objects.link(shown)
         volume.materials.append(volume_material())
-    volume = shown.data
+    volume: Any = shown.data
     volume.filepath = relative_path(files[0])
     volume.is_sequence = len(files) > 1
     if volume.is_sequence:

@@ -18,17 +18,25 @@ from neural_fields.addon.worker.protocol import messages
 pytestmark = [pytest.mark.blender, pytest.mark.timeout(120)]
 
 OPERATORS = {
+    "add_bounds",
     "add_camera_rig",
     "add_csg_primitive",
     "add_field",
+    "apply_bounds",
     "bake_motion",
     "bake_shape",
     "cancel",
+    "capture_from_clip",
+    "check_capture",
+    "export_capture",
     "extract_mesh",
     "extract_mesh_sequence",
+    "extract_volume",
     "fit_image",
     "fit_latent",
     "fit_shape",
+    "fix_problem",
+    "go_to_camera",
     "import_capture",
     "mesh_csg",
     "render_capture",
@@ -42,6 +50,7 @@ SHAPE_MESH = {"shape", "blend_to", "blend", "axes", "elements"}
 """What only a mesh of a learned shape can be told."""
 FIELD_MESH = {
     "surface", "crop_min", "crop_max", "keep_components", "keep_unseen", "colors", "time",
+    "keep_faces", "texture_size",
 }  # fmt: skip
 """What only that of a field learned from pictures can, or seldom another."""
 
@@ -106,11 +115,15 @@ def test_every_operator_answers_whether_it_can_run_in_an_empty_file(bpy: ModuleT
     assert set(dir(bpy.ops.neural_fields)) == OPERATORS
     answers = {name: getattr(bpy.ops.neural_fields, name).poll() for name in OPERATORS}
     assert {name for name, answer in answers.items() if not answer} == {
+        "apply_bounds",
         "bake_motion",
         "bake_shape",
         "cancel",
+        "capture_from_clip",
+        "export_capture",
         "extract_mesh",
         "extract_mesh_sequence",
+        "extract_volume",
         "fit_image",
         "fit_latent",
         "fit_shape",
@@ -198,6 +211,16 @@ def test_an_operators_properties_and_the_stored_ones_are_the_same(bpy: ModuleTyp
             messages.RenderViews,
             settings.ViewsProperties,
             {"job_id", "run", "cameras", "fps", "bits"},
+        ),
+        (
+            messages.ExtractVolume,
+            output_settings.VolumeProperties,
+            {"job_id", "run", "frames", "times"},
+        ),
+        (
+            messages.Convert,
+            output_settings.ExportProperties,
+            {"job_id", "capture"},
         ),
     ],
 )
