@@ -6,6 +6,7 @@ import headless_blender
 import pytest
 from neural_fields.addon import (
     motion_settings,
+    output_settings,
     preferences,
     properties,
     session,

@@ -130,6 +130,7 @@ def test_a_ply_says_its_corners_coordinates_and_its_pictures_name(tmp_path: Path
     assert f"comment TextureFile {picture.name}" in header
     assert "property list uchar float texcoord" in header
     loaded = trimesh.load_mesh(tmp_path / "mesh.ply", process=False)
-    np.testing.assert_allclose(loaded.vertices, mesh.vertices, atol=1e-6)
+    # trimesh splits vertices where charts meet.
+    np.testing.assert_allclose(loaded.vertices[loaded.faces], mesh.vertices[mesh.faces], atol=1e-6)
     with pytest.raises(ValueError, match=r"\.ply, \.glb"):
         write_textured(mesh, texture, tmp_path / "mesh.obj")
