@@ -116,8 +116,10 @@ def put_volume(
         volume.sequence_mode = "EXTEND"
     # Opacities stay what they are when the field is scaled.
     volume.render.space = "OBJECT"
+    # They are loaded when Blender evaluates them; before, a sequence has no frame that is there.
     volume.grids.unload()
-    volume.grids.load()
+    shown.update_tag()
+    volume.update_tag()
     return shown
 
 
