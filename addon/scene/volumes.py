@@ -4,6 +4,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def put_volume(
     Raises:
         SceneError: where the frames have gaps, which Blender cannot play.
     """
-    if any(later - sooner != 1 for sooner, later in zip(frames, frames[1:], strict=False)):
+    if any(later - sooner != 1 for sooner, later in pairwise(frames)):
         raise SceneError(
             "The frames have gaps, and Blender plays only sequences of volumes without gaps.",
             "Extract every frame of the range.",
