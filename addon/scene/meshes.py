@@ -82,7 +82,8 @@ def color_material() -> bpy.types.Material:
     if material is not None:
         return material
     material = bpy.data.materials.new(MATERIAL)
-    material.use_nodes = True
+    if material.node_tree is None:  # since 5.0 every material has nodes, and asking for them warns
+        material.use_nodes = True
     material.node_tree.nodes.clear()
     color = material.node_tree.nodes.new("ShaderNodeVertexColor")
     color.layer_name = COLOR_ATTRIBUTE
@@ -93,7 +94,8 @@ def color_material() -> bpy.types.Material:
 def texture_material(name: str, image: bpy.types.Image) -> bpy.types.Material:
     """A material that shows a texture as `color_material` shows the attribute."""
     material = bpy.data.materials.new(name)
-    material.use_nodes = True
+    if material.node_tree is None:  # since 5.0 every material has nodes, and asking for them warns
+        material.use_nodes = True
     material.node_tree.nodes.clear()
     picture = material.node_tree.nodes.new("ShaderNodeTexImage")
     picture.image = image

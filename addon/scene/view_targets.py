@@ -12,6 +12,9 @@ from .errors import SceneError
 from .images import load_sequence, relative_path
 
 _PLANE = "Neural Field Plane"
+DISTANCE = "distance"
+"""Custom property of the plane: how far before the camera it stands."""
+
 _CHANNEL = 1
 _CORNERS = ((-0.5, -0.5, 0.0), (0.5, -0.5, 0.0), (0.5, 0.5, 0.0), (-0.5, 0.5, 0.0))
 
@@ -21,8 +24,8 @@ def put_plane(
 ) -> bpy.types.Object:
     """A plane that hangs on the camera and fills its view with the pictures; renewed in place.
 
-    Drivers keep it filling the view while the lens, its shift and the plane's distance, which is
-    its place along Z, change.
+    Drivers keep it filling the view while the lens, its shift and the plane's distance, a custom
+    property, change.
     """
     image, timing = load_sequence(files, frames)
     name = f"{camera.name} {_PLANE}"
@@ -100,7 +103,7 @@ def _new_plane(name: str, camera: bpy.types.Object, scene: bpy.types.Scene) -> b
     for collection in collections:
         collection.objects.link(plane)
     plane.visible_shadow = False
-    plane.location.z = -0.5 * (camera.data.clip_start + min(camera.data.clip_end, 100.0))
+    plane[DISTANCE] = 0.5 * (camera.data.clip_start + min(camera.data.clip_end, 100.0))
     _fill_view(plane, camera, scene)
     return plane
 
@@ -108,16 +111,18 @@ def _new_plane(name: str, camera: bpy.types.Object, scene: bpy.types.Scene) -> b
 def _fill_view(plane: bpy.types.Object, camera: bpy.types.Object, scene: bpy.types.Scene) -> None:
     """Drivers of the plane's place and size by the camera's lens and the scene's resolution.
 
-    They use arithmetic alone, which Blender runs where scripts are not allowed as well. `wide` is
-    the sensor's width where the picture is wide, for each way of fitting it.
+    They use arithmetic alone, which Blender runs where scripts are not allowed as well.
     """
     data = camera.data
-    horizontal = data.sensor_fit == "HORIZONTAL"
     vertical = data.sensor_fit == "VERTICAL"
-    fitted = "x" if horizontal else "y" if vertical else "max(x, y)"
+    fitted = {
+        "HORIZONTAL": "(x * ax)",
+        "VERTICAL": "(y * ay)",
+        "AUTO": "max(x * ax, y * ay)",
+    }[data.sensor_fit]
     sensor = "sensor_height" if vertical else "sensor_width"
     variables = {
-        "z": (plane, "OBJECT", "location.z"),
+        "away": (plane, "OBJECT", f'["{DISTANCE}"]'),
         "lens": (data, "CAMERA", "lens"),
         "size": (data, "CAMERA", sensor),
         "x": (scene, "SCENE", "render.resolution_x"),
@@ -125,17 +130,16 @@ def _fill_view(plane: bpy.types.Object, camera: bpy.types.Object, scene: bpy.typ
         "ax": (scene, "SCENE", "render.pixel_aspect_x"),
         "ay": (scene, "SCENE", "render.pixel_aspect_y"),
     }
-    fitted = fitted.replace("x)", "x").replace("max(x, y", "max(x * ax, y * ay)")
-    fitted = {"x": "(x * ax)", "y": "(y * ay)"}.get(fitted, fitted)
-    reach = f"-z * size / lens / {fitted}"
+    reach = f"away * size / lens / {fitted}"
     shift = {
         "sx": (data, "CAMERA", "shift_x"),
         "sy": (data, "CAMERA", "shift_y"),
     }
     _drive(plane, "scale", 0, f"{reach} * x * ax", variables)
     _drive(plane, "scale", 1, f"{reach} * y * ay", variables)
-    _drive(plane, "location", 0, "-z * size / lens * sx", variables | shift)
-    _drive(plane, "location", 1, "-z * size / lens * sy", variables | shift)
+    _drive(plane, "location", 0, "away * size / lens * sx", variables | shift)
+    _drive(plane, "location", 1, "away * size / lens * sy", variables | shift)
+    _drive(plane, "location", 2, "-away", variables)
 
 
 def _drive(
@@ -161,7 +165,8 @@ def _drive(
 def _plane_material(name: str) -> bpy.types.Material:
     """Shows the picture as it is, and nothing where it is transparent."""
     material = bpy.data.materials.new(name)
-    material.use_nodes = True
+    if material.node_tree is None:  # since 5.0 every material has nodes, and asking for them warns
+        material.use_nodes = True
     if hasattr(material, "surface_render_method"):
         material.surface_render_method = "BLENDED"
     nodes, links = material.node_tree.nodes, material.node_tree.links

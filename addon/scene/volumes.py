@@ -137,7 +137,8 @@ def volume_material() -> bpy.types.Material:
     if material is not None:
         return material
     material = bpy.data.materials.new(MATERIAL)
-    material.use_nodes = True
+    if material.node_tree is None:  # since 5.0 every material has nodes, and asking for them warns
+        material.use_nodes = True
     nodes, links = material.node_tree.nodes, material.node_tree.links
     nodes.clear()
     density, light = nodes.new("ShaderNodeAttribute"), nodes.new("ShaderNodeAttribute")

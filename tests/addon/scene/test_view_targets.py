@@ -10,10 +10,6 @@ from neural_fields.addon.scene import meshes, view_targets
 from neural_fields.addon.scene.ply import MeshArrays, read_ply
 from PIL import Image
 
-from neural_backend.meshing.mesh import Mesh
-from neural_backend.meshing.texture import Texture
-from neural_backend.meshing.textured_files import write_textured
-
 pytestmark = [pytest.mark.blender, pytest.mark.timeout(120)]
 
 FRAMES = [11, 12, 13]
@@ -50,7 +46,8 @@ def test_the_plane_fills_the_view_of_any_lens(
     camera.location, camera.rotation_euler = (1.0, 2.0, 3.0), (0.4, 0.2, 1.0)
     plane = view_targets.put_plane(camera, scene, files, FRAMES)
     camera.data.lens, camera.data.shift_x, camera.data.shift_y = 31.0, 0.2, -0.1
-    plane.location.z = -7.0
+    plane[view_targets.DISTANCE] = 7.0
+    plane.update_tag()
     scene.frame_set(12)
     bpy.context.view_layer.update()
     evaluated = plane.evaluated_get(bpy.context.evaluated_depsgraph_get())
@@ -88,6 +85,11 @@ def test_a_strip_lies_at_its_frames_above_what_is_there_and_is_renewed(
 def test_a_texture_is_shown_and_materials_of_the_artist_stay(
     bpy: ModuleType, tmp_path: Path
 ) -> None:
+    pytest.importorskip("torch", reason="needs the backend to write the mesh")
+    from neural_backend.meshing.mesh import Mesh
+    from neural_backend.meshing.texture import Texture
+    from neural_backend.meshing.textured_files import write_textured
+
     vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], np.float32)
     uvs = np.array([[[0.1, 0.2], [0.9, 0.2], [0.1, 0.7]]], np.float32)
     mesh = Mesh(vertices, np.array([[0, 1, 2]]), np.tile(np.float32([0, 0, 1]), (3, 1)), vertices)
