@@ -53,9 +53,13 @@ def _modules() -> tuple[ModuleType, ...]:
     )
     from .operators import (
         bake_shape,
+        bounds,
         capture,
+        capture_checks,
+        capture_clip,
         composite,
         environment,
+        export_capture,
         fit_image,
         import_capture,
         mesh,
@@ -68,12 +72,14 @@ def _modules() -> tuple[ModuleType, ...]:
         train,
         training_control,
         try_it,
+        volume,
     )
 
     stored = (preferences, properties, panel_state, live_pictures)
     # Listeners are told in this order: the tab is drawn again once all else has been done.
     listeners = (results, training_watch, run_catalog, training_control, redraw, file_handlers)
-    learned = (capture, import_capture, train, mesh, motion, render, composite, runs, try_it)
+    captured = (capture, capture_checks, capture_clip, import_capture, bounds, export_capture)
+    learned = (*captured, train, mesh, motion, render, volume, composite, runs, try_it)
     operators = (environment, *learned, shapes, bake_shape, solids, fit_image, release)
     return *stored, *listeners, frames, *operators, engine, *_panels()
 
@@ -82,7 +88,9 @@ def _panels() -> tuple[ModuleType, ...]:
     """A sub-panel comes after the panel that it lies in."""
     from .panels import (
         capture,
+        capture_check,
         composite,
+        dataset,
         image_field,
         output,
         render_engine,
@@ -91,11 +99,12 @@ def _panels() -> tuple[ModuleType, ...]:
         shapes,
         solids,
         training,
+        volume,
         worker,
     )
 
-    learned = (setup, capture, training, runs, shapes, solids, image_field)
-    return *learned, output, composite, worker, render_engine
+    before = (setup, capture, capture_check, training, runs, shapes, solids, image_field)
+    return *before, output, volume, dataset, composite, worker, render_engine
 
 
 def _at_exit() -> None:

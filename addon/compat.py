@@ -2,14 +2,17 @@
 """Differences between Blender versions, found by asking what is there."""
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import bpy
+import numpy as np
 
 _OPTIONS = bpy.types.Property.bl_rna.properties
 BLEND_RELATIVE: set[str] = (
@@ -90,6 +93,62 @@ def _load_usd(folder: Path) -> None:
     package = importlib.util.module_from_spec(spec)
     sys.modules["pxr"] = package
     spec.loader.exec_module(package)
+
+
+def vdb_module() -> Any | None:
+    """Blender's own module that writes OpenVDB files, or None where it has none for Python."""
+    for name in ("openvdb", "pyopenvdb"):
+        if name in sys.modules or importlib.util.find_spec(name) is not None:
+            return importlib.import_module(name)
+    # The `bpy` wheel has it in its folder, but not on Python's path.
+    folder = Path(bpy.utils.resource_path("LOCAL")) / "python"
+    place = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+    for found in (*(folder / place).glob("openvdb.*"), *folder.glob("lib/site-packages/openvdb.*")):
+        spec = importlib.util.spec_from_file_location("openvdb", found)
+        if spec is not None and spec.loader is not None:
+            module = importlib.util.module_from_spec(spec)
+            sys.modules["openvdb"] = module
+            spec.loader.exec_module(module)
+            return module
+    return None
+
+
+@functools.cache
+def vdb_centers_voxels(vdb: Any) -> bool:
+    """Whether Blender draws a voxel of an OpenVDB grid around its index, as it does since 5.0.
+
+    Before, it filled the cell from its index to the next: half a voxel off on each axis. The
+    box of a small grid tells.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "probe.vdb"
+        probe = vdb.FloatGrid()
+        probe.name = "density"
+        probe.copyFromArray(np.ones((2, 2, 2), np.float32), ijk=(0, 0, 0))
+        vdb.write(str(path), grids=[probe])
+        volume = bpy.data.volumes.new("probe")
+        shown = bpy.data.objects.new("probe", volume)
+        try:
+            volume.filepath = str(path)
+            volume.grids.load()
+            lowest = min(corner[0] for corner in shown.bound_box)
+        finally:
+            bpy.data.objects.remove(shown)
+            bpy.data.volumes.remove(volume)
+    return lowest < -0.25
+
+
+def strips_of(scene: bpy.types.Scene) -> Any:
+    """The strips of a scene's sequencer, which is made where there is none."""
+    editor = scene.sequence_editor or scene.sequence_editor_create()
+    return editor.strips if hasattr(editor, "strips") else editor.sequences
+
+
+def strip_range(strip: Any) -> tuple[int, int]:
+    """First frame of a strip and the one after its last; the names changed in 5.1."""
+    if hasattr(strip, "left_handle"):
+        return int(strip.left_handle), int(strip.right_handle)
+    return int(strip.frame_final_start), int(strip.frame_final_end)
 
 
 @contextlib.contextmanager

@@ -13,14 +13,17 @@ from bpy.props import (
     StringProperty,
 )
 
+from . import capture_problems
 from .compat import BLEND_RELATIVE
 from .engine_settings import EngineProperties
+from .mesh_settings import LiveLevelProperties
 from .motion_settings import (
     BakeProperties,
     CaptureTimeProperties,
     FieldTimeProperties,
     MeshSequenceProperties,
 )
+from .output_settings import ExportProperties, ViewTargetProperties, VolumeProperties
 from .settings import (
     CaptureProperties,
     MeshProperties,
@@ -62,12 +65,24 @@ class NEURALFIELDS_PG_rig(RigProperties, bpy.types.PropertyGroup):
     )
 
 
+def _is_empty(_group: bpy.types.PropertyGroup, item: bpy.types.Object) -> bool:
+    return item.type == "EMPTY" and not item.neural_field.run
+
+
 class NEURALFIELDS_PG_capture(CaptureProperties, CaptureTimeProperties, bpy.types.PropertyGroup):
     unfinished: StringProperty(
         name="Unfinished Capture",
         description="Folder of the capture that was begun last and is not done",
         subtype="DIR_PATH",
         options=BLEND_RELATIVE,
+    )
+    bounds_box: PointerProperty(
+        name="Bounds",
+        description=(
+            "An empty whose cube holds all that is to be learned; without one the scene is measured"
+        ),
+        type=bpy.types.Object,
+        poll=_is_empty,
     )
 
 
@@ -77,11 +92,24 @@ class NEURALFIELDS_PG_training(
     pass
 
 
-class NEURALFIELDS_PG_mesh(MeshProperties, bpy.types.PropertyGroup):
+class NEURALFIELDS_PG_mesh(MeshProperties, LiveLevelProperties, bpy.types.PropertyGroup):
+    crop_box: PointerProperty(
+        name="Crop Box",
+        description="An empty; only what lies in its cube becomes a mesh or a volume",
+        type=bpy.types.Object,
+        poll=_is_empty,
+    )
+
+
+class NEURALFIELDS_PG_views(ViewsProperties, ViewTargetProperties, bpy.types.PropertyGroup):
     pass
 
 
-class NEURALFIELDS_PG_views(ViewsProperties, bpy.types.PropertyGroup):
+class NEURALFIELDS_PG_volume(VolumeProperties, bpy.types.PropertyGroup):
+    pass
+
+
+class NEURALFIELDS_PG_export(ExportProperties, bpy.types.PropertyGroup):
     pass
 
 
@@ -165,6 +193,7 @@ class NEURALFIELDS_PG_scene(bpy.types.PropertyGroup):
     rig: PointerProperty(type=NEURALFIELDS_PG_rig)
     capture: PointerProperty(type=NEURALFIELDS_PG_capture)
     training: PointerProperty(type=NEURALFIELDS_PG_training)
+    export: PointerProperty(type=NEURALFIELDS_PG_export)
     fit_shape: PointerProperty(type=NEURALFIELDS_PG_fit_shape)
     fit_image: PointerProperty(type=NEURALFIELDS_PG_fit_image)
     engine: PointerProperty(type=NEURALFIELDS_PG_engine)
@@ -202,6 +231,9 @@ class NEURALFIELDS_PG_field(FieldTimeProperties, bpy.types.PropertyGroup):
         description="The field's surface at each frame, in one object",
         type=bpy.types.Object,
     )
+    volume_object: PointerProperty(
+        name="Volume", description="The field as a volume", type=bpy.types.Object
+    )
     motion_object: PointerProperty(
         name="Moving Mesh",
         description="The mesh whose vertices follow the field's motion",
@@ -211,17 +243,21 @@ class NEURALFIELDS_PG_field(FieldTimeProperties, bpy.types.PropertyGroup):
     mesh_sequence: PointerProperty(type=NEURALFIELDS_PG_mesh_sequence)
     bake: PointerProperty(type=NEURALFIELDS_PG_bake)
     views: PointerProperty(type=NEURALFIELDS_PG_views)
+    volume: PointerProperty(type=NEURALFIELDS_PG_volume)
     shape: PointerProperty(type=NEURALFIELDS_PG_shape)
     primitive: PointerProperty(type=NEURALFIELDS_PG_primitive)
     solid: PointerProperty(type=NEURALFIELDS_PG_solid)
 
 
 CLASSES = (
+    *capture_problems.CLASSES,
     NEURALFIELDS_PG_rig,
     NEURALFIELDS_PG_capture,
     NEURALFIELDS_PG_training,
     NEURALFIELDS_PG_mesh,
     NEURALFIELDS_PG_views,
+    NEURALFIELDS_PG_volume,
+    NEURALFIELDS_PG_export,
     NEURALFIELDS_PG_mesh_sequence,
     NEURALFIELDS_PG_bake,
     NEURALFIELDS_PG_bake_shape,

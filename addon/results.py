@@ -92,7 +92,8 @@ def _bring_in_mesh(event: messages.MeshReady, record: session.JobRecord) -> bool
         return shape_results.bring_in_shape_mesh(event, record)
     settings = field.neural_field
     arrays = read_ply(Path(event.output))
-    mesh_object = meshes.put_mesh(field, settings.mesh_object, arrays)
+    picture = Path(event.texture) if event.texture else None
+    mesh_object = meshes.put_mesh(field, settings.mesh_object, arrays, picture)
     settings.mesh_object = mesh_object
     # What the mesh was made from stays with it, in the object's custom properties.
     mesh_object["neural_field_run"] = settings.run

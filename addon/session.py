@@ -274,9 +274,10 @@ def start_worker(log_name: str) -> Callable[[], WorkerClient]:
     Raises, when it is called:
         JobError: where no worker can be started.
     """
-    chosen = bpy.path.abspath(preferences.get().worker_python)
+    chosen = environment_state.choice()
+    known, path = environment_state.verified(chosen), bpy.path.abspath(chosen)
     log = preferences.storage_folder("logs") / f"{log_name}_{os.getpid()}.log"
-    return lambda: WorkerClient(worker_command(find_python(chosen)), log)
+    return lambda: WorkerClient(worker_command(known or find_python(path)), log)
 
 
 def unregister() -> None:

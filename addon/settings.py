@@ -336,6 +336,23 @@ class MeshProperties:
         description=tooltip(messages.ExtractMesh, "keep_unseen"),
         options=FORGET,
     )
+    keep_faces: FloatProperty(
+        name="Keep Faces",
+        description=tooltip(messages.ExtractMesh, "keep_faces"),
+        default=1.0,
+        min=0.001,
+        soft_max=1.0,
+        options=FORGET,
+    )
+    texture_size: IntProperty(
+        name="Texture Size",
+        description=tooltip(messages.ExtractMesh, "texture_size"),
+        min=0,
+        soft_max=4096,
+        max=8192,
+        subtype="PIXEL",
+        options=FORGET,
+    )
     device: device_property()
 
 
@@ -389,11 +406,5 @@ class ViewsProperties:
     )
     overwrite: BoolProperty(
         name="Overwrite", description=tooltip(messages.RenderViews, "overwrite"), options=FORGET
-    )
-    as_background: BoolProperty(
-        name="Camera Background",
-        description="Show the pictures behind the scene in the camera's view",
-        default=True,
-        options=FORGET,
     )
     device: device_property()

@@ -10,10 +10,11 @@ from bpy.props import (
     EnumProperty,
     FloatProperty,
     IntProperty,
+    PointerProperty,
     StringProperty,
 )
 
-from . import run_names
+from . import capture_problems, run_names
 
 RUN_STATES = (
     ("QUEUED", "Waiting", "It waits for its turn", "SORTTIME", 0),
@@ -56,6 +57,7 @@ class NEURALFIELDS_PG_run(bpy.types.PropertyGroup):
 
 
 class NEURALFIELDS_PG_window(bpy.types.PropertyGroup):
+    capture_check: PointerProperty(type=capture_problems.NEURALFIELDS_PG_capture_check)
     runs: CollectionProperty(
         name="Runs", description="The runs on disk, newest first", type=NEURALFIELDS_PG_run
     )

@@ -23,6 +23,7 @@ __all__ = [
     "evaluate",
     "extract_mesh",
     "extract_mesh_sequence",
+    "extract_volume",
     "fit_image",
     "fit_latent",
     "fit_shape",

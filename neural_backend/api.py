@@ -24,6 +24,7 @@ from .protocol.messages import (
     Evaluated,
     ExtractMesh,
     ExtractMeshSequence,
+    ExtractVolume,
     MeshReady,
     MeshSequenceReady,
     MotionBaked,
@@ -31,6 +32,7 @@ from .protocol.messages import (
     Train,
     Trained,
     ViewsReady,
+    VolumeReady,
 )
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "evaluate",
     "extract_mesh",
     "extract_mesh_sequence",
+    "extract_volume",
     "load_capture",
     "load_run",
     "render_views",
@@ -137,6 +140,8 @@ def extract_mesh(
     keep_components: float = 0.02,
     keep_unseen: bool = False,
     colors: bool = True,
+    keep_faces: float = 1.0,
+    texture_size: int = 0,
     time: float = 0.0,
     shape: str = "",
     blend_to: str = "",
@@ -158,6 +163,8 @@ def extract_mesh(
         keep_components=keep_components,
         keep_unseen=keep_unseen,
         colors=colors,
+        keep_faces=keep_faces,
+        texture_size=texture_size,
         time=time,
         shape=shape,
         blend_to=blend_to,
@@ -200,6 +207,36 @@ def extract_mesh_sequence(
         keep_unseen=keep_unseen,
         colors=colors,
         overwrite=overwrite,
+        device=device,
+    )
+    return answer_of(start(job), on_event)
+
+
+def extract_volume(
+    run: str | Path,
+    *,
+    output: str | Path = "",
+    frames: Iterable[int] = (1,),
+    times: Iterable[float] = (),
+    resolution: int = 192,
+    crop_min: Iterable[float] = (),
+    crop_max: Iterable[float] = (),
+    smallest_opacity: float = 0.0003,
+    largest_opacity: float = 0.9999,
+    device: str = "auto",
+    on_event: OnEvent | None = None,
+) -> VolumeReady:
+    """Writes a field's density and color on a grid, for each frame."""
+    job = ExtractVolume(
+        run=str(run),
+        output=str(output),
+        frames=tuple(frames),
+        times=tuple(times),
+        resolution=resolution,
+        crop_min=tuple(crop_min),
+        crop_max=tuple(crop_max),
+        smallest_opacity=smallest_opacity,
+        largest_opacity=largest_opacity,
         device=device,
     )
     return answer_of(start(job), on_event)

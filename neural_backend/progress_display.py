@@ -7,10 +7,12 @@ from types import TracebackType
 from typing import Any
 
 from .protocol.messages import (
+    CaptureChecked,
     Converted,
     Evaluated,
     Event,
     FrameReady,
+    FramesExtracted,
     ImageFitted,
     Inspected,
     LatentFitted,
@@ -22,6 +24,7 @@ from .protocol.messages import (
     ShapesFitted,
     Trained,
     ViewsReady,
+    VolumeReady,
     Warned,
 )
 
@@ -135,6 +138,14 @@ def sentence(event: Event) -> str:
         return "\n".join(event.lines)
     if isinstance(event, Converted):
         return f"Wrote {event.num_views} views to {event.output}"
+    if isinstance(event, CaptureChecked):
+        found = "\n".join(event.sentences) or "Nothing stands in the way of learning from it."
+        return f"{event.capture}: {event.num_views} views\n{found}"
+    if isinstance(event, FramesExtracted):
+        return f"Wrote {len(event.files)} pictures into {event.output}"
+    if isinstance(event, VolumeReady):
+        size = f"voxels of {event.voxel_size:.3g}, {100 * event.share_filled:.2g} % of them filled"
+        return f"Wrote {len(event.files)} grids into {event.output} ({size})"
     return event.type
 
 

@@ -11,6 +11,7 @@ from bpy.props import BoolProperty, StringProperty
 from .. import preferences, rig_updates, session
 from ..motion_settings import CaptureTimeProperties
 from ..scene import captures, stations
+from ..scene.bounds import box_of
 from ..scene.cameras import bounds_of
 from ..scene.chosen import is_linked
 from ..scene.errors import SceneError
@@ -226,7 +227,8 @@ class NEURALFIELDS_OT_render_capture(CaptureProperties, CaptureTimeProperties, b
         taken = self._stations(context, time_map)
         for warning in captures.warnings_about(taken, scene):
             self.report({"WARNING"}, warning)
-        chosen = captures.CaptureOptions(time_map=time_map, **options)
+        box = box_of(stored.bounds_box) if stored.bounds_box is not None else None
+        chosen = captures.CaptureOptions(time_map=time_map, bounds=box, **options)
         stored.unfinished = relative_path(self._folder)
         return captures.render_capture(scene, taken, self._folder, chosen, render)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import bpy
 from bpy.props import EnumProperty, StringProperty
 
-from .. import environment_state, preferences, session
+from .. import environment_state, frames, preferences, session
 from ..settings import FORGET, FORGET_PATH
 from ..worker.install_plan import Choice, Plan, check_disk, make_plan, manual_commands
 from ..worker.installer import LOG, Installation
@@ -318,12 +318,13 @@ class NEURALFIELDS_OT_stop_worker(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if session.worker() is not None or session.is_starting():
+        if session.worker() is not None or session.is_starting() or frames.is_running():
             return True
         cls.poll_message_set("The worker is not running")
         return False
 
     def execute(self, context: bpy.types.Context) -> Outcome:
+        frames.stop(wait=bpy.app.background)
         if bpy.app.background:
             session.stop()
         else:

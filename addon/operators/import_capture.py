@@ -9,7 +9,7 @@ from bpy.props import BoolProperty, StringProperty
 from .. import preferences, session
 from ..compat import by_session_uid
 from ..scene.images import relative_path
-from ..scene.photos import add_photo_cameras
+from ..scene.photos import add_photo_cameras, photos_without_cameras
 from ..scene.transforms import transforms_files
 from ..settings import FORGET, FORGET_PATH
 from ..worker.protocol import JobError, messages
@@ -25,7 +25,10 @@ class NEURALFIELDS_OT_import_capture(bpy.types.Operator):
 
     filepath: StringProperty(
         name="Capture",
-        description="Folder or file: transforms.json, COLMAP model, LLFF poses_bounds.npy",
+        description=(
+            "Folder or file: transforms.json, COLMAP model, LLFF poses_bounds.npy, or a folder of "
+            "photos, whose cameras are then solved by COLMAP"
+        ),
         subtype="FILE_PATH",
         options=FORGET_PATH,
     )
@@ -41,6 +44,14 @@ class NEURALFIELDS_OT_import_capture(bpy.types.Operator):
             "Render at the size of the pictures, so that the cameras see the same as the photos"
         ),
         default=True,
+        options=FORGET,
+    )
+
+    in_sequence: BoolProperty(
+        name="Photos in Sequence",
+        description=(
+            "Photos without cameras follow each other, as the frames of a film do: solved faster"
+        ),
         options=FORGET,
     )
 
@@ -66,6 +77,9 @@ class NEURALFIELDS_OT_import_capture(bpy.types.Operator):
                 files = transforms_files(path)
                 if files:
                     self._add(scene, name, files)
+            if not files and (photos := photos_without_cameras(path)) is not None:
+                self._solve(scene, photos, name)
+                return {"FINISHED"}
             if not files:
                 self._convert(scene, path, name)
         except RefusedError:
@@ -86,15 +100,40 @@ class NEURALFIELDS_OT_import_capture(bpy.types.Operator):
             output=str(output),
             dialect="instant_ngp",
         )
+        self._add_from(scene, job, "Read capture", output, name)
+
+    def _solve(self, scene: bpy.types.Scene, photos: Path, name: str) -> None:
+        """Has the worker find the cameras of photos; what it writes is what is learned from."""
+        output = preferences.new_folder(f"{name}_solved")
+        job = messages.SolveCameras(
+            job_id=session.new_job_id(),
+            pictures=str(photos),
+            output=str(output),
+            in_sequence=self.in_sequence,
+        )
+        self._add_from(scene, job, "Solve cameras", output, name, learn=True)
+
+    def _add_from(
+        self,
+        scene: bpy.types.Scene,
+        job: messages.Job,
+        label: str,
+        output: Path,
+        name: str,
+        learn: bool = False,
+    ) -> None:
         uid, options = scene.session_uid, (self.use_images, self.use_resolution)
 
         def add(record: session.JobRecord) -> None:
             open_scene = by_session_uid(bpy.data.scenes, uid)
-            if open_scene is not None:
-                files = transforms_files(output)
-                record.warnings += add_photo_cameras(open_scene, name, files, *options)
+            if open_scene is None:
+                return
+            files = transforms_files(output)
+            record.warnings += add_photo_cameras(open_scene, name, files, *options)
+            if learn:
+                open_scene.neural_fields.training.capture = relative_path(output)
 
-        do(self, job, "Read capture", session.Target(scene=uid), then=add)
+        do(self, job, label, session.Target(scene=uid), then=add)
 
 
 def register() -> None:

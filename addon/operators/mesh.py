@@ -7,6 +7,7 @@ from .. import session
 from ..scene.time_maps import times_along
 from ..settings import MeshProperties
 from ..worker.protocol import messages
+from .bounds import crop_of
 from .jobs import (
     OnField,
     Outcome,
@@ -37,20 +38,19 @@ class NEURALFIELDS_OT_extract_mesh(OnField, MeshProperties, bpy.types.Operator):
             "resolution",
             "surface",
             "level",
-            "use_crop",
-            "crop_min",
-            "crop_max",
             "keep_components",
             "keep_unseen",
+            "keep_faces",
+            "texture_size",
             "device",
         )
         options = choose(self, field.neural_field.mesh, *names)
-        cropped = options["use_crop"]
         scene = scene_of(context)
         try:
             with reporting(self):
                 now = range(scene.frame_current, scene.frame_current + 1)
                 (time,) = times_along(scene, field, now).values()
+                crop_min, crop_max = crop_of(self, field.neural_field.mesh, field)
         except RefusedError:
             return {"CANCELLED"}
         job = messages.ExtractMesh(
@@ -59,10 +59,12 @@ class NEURALFIELDS_OT_extract_mesh(OnField, MeshProperties, bpy.types.Operator):
             resolution=options["resolution"],
             surface=options["surface"],
             level=options["level"],
-            crop_min=tuple(options["crop_min"]) if cropped else (),
-            crop_max=tuple(options["crop_max"]) if cropped else (),
+            crop_min=crop_min,
+            crop_max=crop_max,
             keep_components=options["keep_components"],
             keep_unseen=options["keep_unseen"],
+            keep_faces=options["keep_faces"],
+            texture_size=options["texture_size"],
             time=time,
             device=device_of(options["device"]),
         )

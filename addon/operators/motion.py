@@ -14,6 +14,7 @@ from ..scene.motion_caches import matrix_between, write_vertices
 from ..scene.time_maps import times_along
 from ..settings import FORGET
 from ..worker.protocol import JobError, messages
+from .bounds import crop_of
 from .jobs import (
     OnField,
     Outcome,
@@ -41,19 +42,19 @@ class NEURALFIELDS_OT_extract_mesh_sequence(OnField, MeshSequenceProperties, bpy
         assert field is not None  # by poll
         stored = field.neural_field.mesh_sequence
         kept = ("resolution", "level", "keep_components", "keep_unseen", "overwrite")
-        options = choose(self, stored, "output", "device", "use_crop", "crop_min", "crop_max")
-        cropped = options["use_crop"]
+        options = choose(self, stored, "output", "device")
         try:
             with reporting(self):
                 times = times_along(scene, field, frames_of(self, stored, scene))
+                crop_min, crop_max = crop_of(self, stored, field)
             job = messages.ExtractMeshSequence(
                 job_id=session.new_job_id(),
                 run=absolute(field.neural_field.run),
                 output=absolute(options["output"]),
                 frames=tuple(times),
                 times=tuple(times.values()),
-                crop_min=tuple(options["crop_min"]) if cropped else (),
-                crop_max=tuple(options["crop_max"]) if cropped else (),
+                crop_min=crop_min,
+                crop_max=crop_max,
                 device=device_of(options["device"]),
                 **choose(self, stored, *kept),
             )

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Novel views of a field along the scene's camera."""
 
+from functools import partial
 from pathlib import Path
 
 import bpy
 import numpy as np
 
 from .. import session
+from ..compat import by_session_uid
+from ..output_settings import ViewTargetProperties
 from ..scene.cameras import poses_in_space_of
 from ..scene.captures import poses_along, write_camera_path
 from ..scene.stations import Station
 from ..scene.time_maps import tag_times, time_of_field
+from ..scene.view_targets import put_clip, put_plane, put_strip
 from ..settings import ViewsProperties
 from ..worker.protocol import JobError, messages
 from .jobs import (
@@ -30,8 +34,10 @@ from .jobs import (
 PASSED_ON = ("format", "background", "depth", "normals", "video", "overwrite")
 
 
-class NEURALFIELDS_OT_render_views(OnField, ViewsProperties, bpy.types.Operator):
-    """Render the field through the scene's camera and play the pictures behind the scene"""
+class NEURALFIELDS_OT_render_views(
+    OnField, ViewsProperties, ViewTargetProperties, bpy.types.Operator
+):
+    """Render the field through the scene's camera and play the pictures where they are wanted"""
 
     bl_idname = "neural_fields.render_views"
     bl_label = "Render Views"
@@ -59,13 +65,15 @@ class NEURALFIELDS_OT_render_views(OnField, ViewsProperties, bpy.types.Operator)
                 device=device_of(options["device"]),
                 **{name: options[name] for name in PASSED_ON},
             )
-            shown_by = choose(self, stored, "as_background")["as_background"]
+            shown = choose(self, stored, "as_background", "as_plane", "as_clip", "as_strip")
             target = session.Target(
                 scene=scene.session_uid,
                 field=field.session_uid,
-                camera=scene.camera.session_uid if shown_by else 0,
+                camera=scene.camera.session_uid if shown.pop("as_background") else 0,
             )
-            do(self, job, "Render views", target)
+            places = {name for name, wanted in shown.items() if wanted}
+            then = partial(_show, places, scene.session_uid, scene.camera.session_uid)
+            do(self, job, "Render views", target, then=then)
         except RefusedError:
             return {"CANCELLED"}
         return {"FINISHED"}
@@ -92,6 +100,22 @@ class NEURALFIELDS_OT_render_views(OnField, ViewsProperties, bpy.types.Operator)
         finally:
             scene.frame_set(frame, subframe=subframe)
         write_camera_path(poses, times, path)
+
+
+def _show(places: set[str], scene_uid: int, camera_uid: int, record: session.JobRecord) -> None:
+    """Brings the pictures to the places that were asked for, besides the camera's background."""
+    event = record.answer
+    scene = by_session_uid(bpy.data.scenes, scene_uid)
+    if scene is None or not isinstance(event, messages.ViewsReady):
+        return
+    files = [Path(event.output) / file for file in event.files]
+    camera = by_session_uid(bpy.data.objects, camera_uid)
+    if "as_plane" in places and camera is not None:
+        put_plane(camera, scene, files, event.frames)
+    if "as_clip" in places:
+        put_clip(files, event.frames)
+    if "as_strip" in places:
+        put_strip(scene, files, event.frames)
 
 
 def register() -> None:

@@ -8,6 +8,7 @@ import bpy
 
 from .. import panel_state, session
 from ..problems import Area, area_of_job
+from ..scene.chosen import field_of
 
 
 class InTab:
@@ -19,6 +20,16 @@ class InTab:
 
     if TYPE_CHECKING:
         layout: Any  # the stubs let it be None, which it never is while a panel is drawn
+
+
+class OnField(InTab):
+    """A part of Output that is about the field in question; comes before `bpy.types.Panel` too."""
+
+    bl_parent_id = "NEURALFIELDS_PT_output"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return field_of(context) is not None
 
 
 def column_of(layout: bpy.types.UILayout) -> bpy.types.UILayout:

@@ -65,6 +65,7 @@ class NEURALFIELDS_PT_capture(InTab, bpy.types.Panel):
         else:
             main.operator("neural_fields.render_capture", icon="RENDER_STILL")
         layout.operator("neural_fields.import_capture", icon="IMPORT")
+        layout.operator("neural_fields.capture_from_clip", icon="TRACKER")
 
 
 class NEURALFIELDS_PT_capture_time(InTab, bpy.types.Panel):
@@ -96,8 +97,13 @@ class NEURALFIELDS_PT_capture_options(InTab, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         settings = context.scene.neural_fields.capture
-        names = ("folder", "transparent", "hold_out", "overwrite")
-        draw_settings(column_of(self.layout), settings, names)
+        column = column_of(self.layout)
+        draw_settings(column, settings, ("folder", "transparent", "hold_out", "overwrite"))
+        row = column.row(align=True)
+        row.prop(settings, "bounds_box")
+        row.operator("neural_fields.add_bounds", text="", icon="ADD").purpose = "CAPTURE"
+        if settings.bounds_box is not None and context.scene.neural_fields.training.capture:
+            column.operator("neural_fields.apply_bounds", icon="CUBE")
 
 
 CLASSES = (

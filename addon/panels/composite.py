@@ -5,6 +5,7 @@ import bpy
 
 from ..scene.compositing import field_scene_of
 from ..scene.proxies import meshes_of, role_of
+from .base import InTab
 
 ROLE_NAMES = {
     "NONE": "visible",
@@ -14,12 +15,9 @@ ROLE_NAMES = {
 }
 
 
-class NEURALFIELDS_PT_composite(bpy.types.Panel):
+class NEURALFIELDS_PT_composite(InTab, bpy.types.Panel):
     bl_idname = "NEURALFIELDS_PT_composite"
     bl_label = "Composite"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_category = "Neural Fields"
     bl_parent_id = "NEURALFIELDS_PT_output"
     bl_options = {"DEFAULT_CLOSED"}
     bl_order = 10

@@ -5,7 +5,7 @@ import bpy
 
 from ..scene.chosen import field_of, is_linked
 from ..training_settings import label_of
-from .base import InTab, column_of, draw_area, draw_crop, draw_frames, draw_settings
+from .base import InTab, OnField, column_of, draw_area, draw_crop, draw_frames, draw_settings
 
 
 class NEURALFIELDS_PT_output(InTab, bpy.types.Panel):
@@ -29,16 +29,6 @@ class NEURALFIELDS_PT_output(InTab, bpy.types.Panel):
             self.layout.label(text="Linked from another file", icon="LIBRARY_DATA_DIRECT")
 
 
-class OnField(InTab):
-    """Poll of the sub-panels: they are about the field in question."""
-
-    bl_parent_id = "NEURALFIELDS_PT_output"
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return field_of(context) is not None
-
-
 class NEURALFIELDS_PT_output_mesh(OnField, bpy.types.Panel):
     bl_idname = "NEURALFIELDS_PT_output_mesh"
     bl_label = "Mesh"
@@ -52,7 +42,14 @@ class NEURALFIELDS_PT_output_mesh(OnField, bpy.types.Panel):
         draw_settings(column, settings, ("resolution", "surface"))
         if settings.surface != "depth":
             column.prop(settings, "level")
+            column.prop(settings, "is_live")
+            if settings.is_live:
+                draw_settings(column, settings, ("live_level", "coarse_resolution"))
         draw_settings(column, settings, ("keep_components", "keep_unseen"))
+        draw_settings(column, settings, ("keep_faces", "texture_size"))
+        row = column.row(align=True)
+        row.prop(settings, "crop_box")
+        row.operator("neural_fields.add_bounds", text="", icon="ADD").purpose = "MESH"
         draw_crop(column, settings)
         column.prop(settings, "device")
         text = "Extract Mesh" if field.neural_field.mesh_object is None else "Extract Again"
@@ -71,7 +68,9 @@ class NEURALFIELDS_PT_output_views(OnField, bpy.types.Panel):
         settings = field.neural_field.views
         column = column_of(self.layout)
         draw_frames(column, settings, step=False)
-        draw_settings(column, settings, ("format", "background", "as_background"))
+        draw_settings(column, settings, ("format", "background"))
+        targets = column.column(heading="Show As")
+        draw_settings(targets, settings, ("as_background", "as_plane", "as_clip", "as_strip"))
         draw_settings(column, settings, ("depth", "normals", "video"))
         draw_settings(column, settings, ("output", "overwrite", "device"))
         self.layout.operator("neural_fields.render_views", icon="RENDER_ANIMATION")

@@ -27,6 +27,7 @@ class NEURALFIELDS_PT_worker(InTab, bpy.types.Panel):
         row = layout.row(align=True)
         row.operator("neural_fields.stop_worker", text="Stop & Free Memory", icon="X")
         row.operator("neural_fields.open_log", text="Log", icon="TEXT").log = "WORKER"
+        layout.operator("neural_fields.release_memory", icon="TRASH")
 
 
 class NEURALFIELDS_PT_worker_checks(InTab, bpy.types.Panel):

@@ -25,18 +25,20 @@ UNFINISHED = "transforms_unfinished.json"
 # The box is a promise to the training that nothing lies outside; this hides the pictures' last half
 # pixel.
 BOUNDS_MARGIN = 0.01
+FEW_PICTURES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaptureOptions:
     """How a capture is taken. Where the scene moves, `time_map` gives each picture its time; every
-    `hold_out`-th is for testing.
+    `hold_out`-th is for testing. `bounds` is a (2, 3) box to take the place of the measured one.
     """
 
     transparent: bool = True
     time_map: TimeMap | None = None
     hold_out: int = 8
     overwrite: bool = False
+    bounds: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def warnings_about(stations: Sequence[Station], scene: bpy.types.Scene) -> list[
         warnings.append(
             f"Depth of field blurs the pictures of {', '.join(blurred[:3])}; switch it off."
         )
-    if len(stations) < 20:
+    if len(stations) < FEW_PICTURES:
         warnings.append(f"{len(stations)} pictures are few; 50 to 150 suit most scenes.")
     return warnings
 
@@ -155,6 +157,7 @@ def render_capture(
                 "Nothing in the scene renders.", "Add an object, or show it in renders."
             )
         margin = BOUNDS_MARGIN * max(1e-3, (bounds[1] - bounds[0]).max())
+        bounds = bounds + np.array([[-margin], [margin]])
         time_of = options.time_map.time_of if options.time_map else lambda _frame: None
         shots = [
             Shot(pose, f"images/{number:04d}.png", time_of(pose.frame))
@@ -163,7 +166,7 @@ def render_capture(
         test = [shot.file_path for shot in shots[:: options.hold_out]] if options.hold_out else []
         plan = document(
             shots,
-            bounds + np.array([[-margin], [margin]]),
+            bounds if options.bounds is None else options.bounds,
             not options.transparent,
             test if len(shots) > 1 else [],
         )

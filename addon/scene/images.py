@@ -3,6 +3,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import bpy
@@ -41,10 +42,27 @@ def set_background_still(camera: bpy.types.Object, path: Path) -> bpy.types.Imag
     return image
 
 
-def set_background_sequence(
-    camera: bpy.types.Object, files: Sequence[Path], frames: Sequence[int]
-) -> bpy.types.Image:
-    """Plays numbered pictures behind the scene, each at its own frame of the timeline.
+@dataclass(frozen=True)
+class SequenceTiming:
+    """Which picture of a sequence is shown at which frame of the timeline."""
+
+    frame_start: int
+    first_number: int
+    count: int
+
+    def apply(self, user: bpy.types.ImageUser) -> None:
+        """Sets whatever shows the sequence."""
+        user.frame_start = self.frame_start
+        user.frame_offset = self.first_number - 1
+        user.frame_duration = self.count
+        user.use_auto_refresh = True
+        user.use_cyclic = False
+
+
+def load_sequence(
+    files: Sequence[Path], frames: Sequence[int]
+) -> tuple[bpy.types.Image, SequenceTiming]:
+    """Numbered pictures, each at its own frame of the timeline, as an image; read anew from disk.
 
     Raises:
         SceneError: where the numbers in the files' names do not rise by one as the frames do.
@@ -64,12 +82,19 @@ def set_background_sequence(
     # Another first picture of the same sequence may be in memory: what lies on disk is newer.
     image.reload()
     image.name = f"{files[0].parent.name} {numbers[0]}-{numbers[-1]}"
-    user = _background_of(camera, image).image_user
-    user.frame_start = frames[0]
-    user.frame_offset = numbers[0] - 1
-    user.frame_duration = len(numbers)
-    user.use_auto_refresh = True
-    user.use_cyclic = False
+    return image, SequenceTiming(frames[0], numbers[0], len(numbers))
+
+
+def set_background_sequence(
+    camera: bpy.types.Object, files: Sequence[Path], frames: Sequence[int]
+) -> bpy.types.Image:
+    """Plays numbered pictures behind the scene, each at its own frame of the timeline.
+
+    Raises:
+        SceneError: where the numbers in the files' names do not rise by one as the frames do.
+    """
+    image, timing = load_sequence(files, frames)
+    timing.apply(_background_of(camera, image).image_user)
     return image
 
 

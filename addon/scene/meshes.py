@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A field's surface as a Blender mesh that shows its colours wherever it is looked at."""
 
+from pathlib import Path
+
 import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from .images import load_image
 from .ply import MeshArrays
 
 COLOR_ATTRIBUTE = "Col"
 MATERIAL = "Neural Field Colors"
+UV_LAYER = "UVMap"
 SMOOTH_BIT = "sharp_face"
+TEXTURE_OF = "neural_field_texture"
+"""Custom property of the materials that show a field's texture."""
 
 
 def fill_mesh(mesh: bpy.types.Mesh, arrays: MeshArrays) -> None:
@@ -27,6 +33,9 @@ def fill_mesh(mesh: bpy.types.Mesh, arrays: MeshArrays) -> None:
     mesh.validate()
     if arrays.colors is not None and len(arrays.colors) == len(mesh.vertices):
         _set_colors(mesh, arrays.colors)
+    if arrays.corner_uvs is not None and len(arrays.corner_uvs) == len(mesh.polygons):
+        layer = mesh.uv_layers.new(name=UV_LAYER)
+        layer.uv.foreach_set("vector", np.ascontiguousarray(arrays.corner_uvs, np.float32).ravel())
     if arrays.normals is not None and len(arrays.normals) == len(mesh.vertices):
         set_normals(mesh, arrays.normals)
     else:
@@ -73,11 +82,31 @@ def color_material() -> bpy.types.Material:
     if material is not None:
         return material
     material = bpy.data.materials.new(MATERIAL)
-    material.use_nodes = True
-    nodes, links = material.node_tree.nodes, material.node_tree.links
-    nodes.clear()
-    color = nodes.new("ShaderNodeVertexColor")
+    if material.node_tree is None:  # since 5.0 every material has nodes, and asking for them warns
+        material.use_nodes = True
+    material.node_tree.nodes.clear()
+    color = material.node_tree.nodes.new("ShaderNodeVertexColor")
     color.layer_name = COLOR_ATTRIBUTE
+    _show_color(material, color)
+    return material
+
+
+def texture_material(name: str, image: bpy.types.Image) -> bpy.types.Material:
+    """A material that shows a texture as `color_material` shows the attribute."""
+    material = bpy.data.materials.new(name)
+    if material.node_tree is None:  # since 5.0 every material has nodes, and asking for them warns
+        material.use_nodes = True
+    material.node_tree.nodes.clear()
+    picture = material.node_tree.nodes.new("ShaderNodeTexImage")
+    picture.image = image
+    _show_color(material, picture)
+    material[TEXTURE_OF] = True
+    return material
+
+
+def _show_color(material: bpy.types.Material, color: bpy.types.Node) -> None:
+    """Goes from the learned look (0) to a surface that the scene's lights shade (1)."""
+    nodes, links = material.node_tree.nodes, material.node_tree.links
     emission = nodes.new("ShaderNodeEmission")
     surface = nodes.new("ShaderNodeBsdfPrincipled")
     surface.inputs["Roughness"].default_value = 0.8
@@ -93,7 +122,39 @@ def color_material() -> bpy.types.Material:
     links.new(emission.outputs["Emission"], mix.inputs[1])
     links.new(surface.outputs["BSDF"], mix.inputs[2])
     links.new(mix.outputs["Shader"], output.inputs["Surface"])
-    return material
+
+
+def show_texture(surface: bpy.types.Object, picture: Path | None) -> None:
+    """Has a mesh show its texture, or its color attribute again where there is none.
+
+    Only materials that were made here are exchanged; those of the artist stay.
+    """
+    slots = surface.data.materials
+    own = [
+        index
+        for index, material in enumerate(slots)
+        if material is not None and (material.get(TEXTURE_OF) or material.name == MATERIAL)
+    ]
+    if picture is None:
+        for index in own:
+            slots[index] = color_material()
+        return
+    image = load_image(picture)
+    image.reload()
+    image.colorspace_settings.name = "sRGB"
+    if not own and len(slots):
+        return
+    shown = next((slots[index] for index in own if slots[index].get(TEXTURE_OF)), None)
+    if shown is None:
+        shown = texture_material(f"{surface.name} Texture", image)
+    for node in shown.node_tree.nodes:
+        if node.type == "TEX_IMAGE":
+            node.image = image
+    for index in own or [0]:
+        if index < len(slots):
+            slots[index] = shown
+        else:
+            slots.append(shown)
 
 
 def show_colors_in_solid_view() -> None:
@@ -114,14 +175,19 @@ def add_field_empty(name: str, collection: bpy.types.Collection) -> bpy.types.Ob
 
 
 def put_mesh(
-    field: bpy.types.Object, existing: bpy.types.Object | None, arrays: MeshArrays
+    field: bpy.types.Object,
+    existing: bpy.types.Object | None,
+    arrays: MeshArrays,
+    picture: Path | None = None,
 ) -> bpy.types.Object:
     """The field's mesh object with new data; a new one is made where `existing` is none.
 
-    Modifiers, materials, transforms and name of an existing one stay.
+    Modifiers, materials, transforms and name of an existing one stay. `picture` is the texture that
+    belongs to the mesh's coordinates.
     """
     if existing is not None and isinstance(existing.data, bpy.types.Mesh):
         fill_mesh(existing.data, arrays)
+        show_texture(existing, picture)
         return existing
     mesh = bpy.data.meshes.new(f"{field.name} Mesh")
     fill_mesh(mesh, arrays)
@@ -131,6 +197,8 @@ def put_mesh(
         mesh.materials[0].diffuse_color = (*linear.tolist(), 1.0)
     surface = bpy.data.objects.new(mesh.name, mesh)
     surface.parent = field
+    if picture is not None:
+        show_texture(surface, picture)
     for collection in field.users_collection:
         collection.objects.link(surface)
     show_colors_in_solid_view()

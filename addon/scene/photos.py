@@ -13,6 +13,28 @@ from .errors import SceneError
 from .images import load_image, set_background_still
 from .transforms import PosedImage, read_posed_images
 
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+_PICTURE_FOLDERS = ("", "images", "input", "rgb")
+_MODEL_FOLDERS = ("sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse", "0", "")
+
+
+def photos_without_cameras(path: Path) -> Path | None:
+    """The folder of photos at a path where nothing tells their cameras; None where something does,
+    or there are no photos.
+    """
+    if not path.is_dir() or (path / "poses_bounds.npy").is_file():
+        return None
+    models = (
+        path / folder / f"images{kind}" for folder in _MODEL_FOLDERS for kind in (".bin", ".txt")
+    )
+    if any(model.is_file() for model in models):
+        return None
+    for name in _PICTURE_FOLDERS:
+        folder = path / name
+        if folder.is_dir() and any(one.suffix.lower() in PICTURES for one in folder.iterdir()):
+            return folder
+    return None
+
 
 def add_photo_cameras(
     scene: bpy.types.Scene,

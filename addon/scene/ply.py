@@ -19,13 +19,14 @@ TYPES = {
 @dataclass(frozen=True)
 class MeshArrays:
     """A triangle mesh. `colors` are sRGB with alpha in [0, 1]; `normals` are unit vectors of the
-    vertices.
+    vertices; `corner_uvs` (faces, 3, 2) lie in a texture, v upwards.
     """
 
     vertices: NDArray[np.float32]
     faces: NDArray[np.int32]
     colors: NDArray[np.float32] | None = None
     normals: NDArray[np.float32] | None = None
+    corner_uvs: NDArray[np.float32] | None = None
 
 
 @dataclass
@@ -34,7 +35,9 @@ class _Element:
     count: int
     properties: list[tuple[str, str]] = field(default_factory=list)
     list_type: tuple[str, str] | None = None
-    """Types of a list's length and of its items; a list must be the element's only property."""
+    """Types of a list's length and of its items; an element has lists or numbers, never both."""
+    uv_type: tuple[str, str] | None = None
+    """Those of a second list, `texcoord`: u and v of each corner of a triangle."""
 
 
 def read_ply(path: Path) -> MeshArrays:
@@ -66,19 +69,21 @@ def _parse(data: bytes) -> MeshArrays:
         _ascii_reader(data[body:]) if encoding == "ascii" else _binary_reader(data[body:], encoding)
     )
     vertex: dict[str, NDArray[np.float32]] = {}
-    faces = np.zeros((0, 3), dtype=np.int32)
+    faces: NDArray[np.int32] = np.zeros((0, 3), dtype=np.int32)
+    uvs: NDArray[np.float32] | None = None
     for element in elements:
         columns, lists = read(element)
         if element.name == "vertex":
             vertex = columns
         elif element.name == "face":
-            faces = _triangles(lists)
+            faces, uvs = _triangles(lists), columns.get("uvs")
     vertices = _columns(vertex, "xyz")
     if vertices is None:
         raise ValueError("it has no vertices")
     if len(faces) and (faces.min() < 0 or faces.max() >= len(vertices)):
         raise ValueError("a face names a vertex that is not there")
-    return MeshArrays(vertices, faces, _colors(vertex), _columns(vertex, ("nx", "ny", "nz")))
+    normals = _columns(vertex, ("nx", "ny", "nz"))
+    return MeshArrays(vertices, faces, _colors(vertex), normals, uvs)
 
 
 def _read_header(lines: list[str]) -> tuple[str, list[_Element]]:
@@ -92,6 +97,8 @@ def _read_header(lines: list[str]) -> tuple[str, list[_Element]]:
             ]
         elif words[0] == "element":
             elements.append(_Element(words[1], int(words[2])))
+        elif words[:2] == ["property", "list"] and words[4] == "texcoord":
+            elements[-1].uv_type = (TYPES[words[2]], TYPES[words[3]])
         elif words[0] == "property" and words[1] == "list":
             elements[-1].list_type = (TYPES[words[2]], TYPES[words[3]])
         elif words[0] == "property":
@@ -107,6 +114,10 @@ def _binary_reader(data: bytes, order: str):  # noqa: ANN202
 
     def read(element: _Element) -> tuple[dict[str, NDArray], list[NDArray]]:
         nonlocal position
+        if element.uv_type is not None:
+            faces, uvs, length = _textured_faces(data, position, order, element)
+            position += length
+            return {"uvs": uvs}, [faces]
         if element.list_type is None:
             kind = np.dtype([(name, order + code) for name, code in element.properties])
             rows = np.frombuffer(data, kind, element.count, position)
@@ -139,6 +150,23 @@ def _binary_lists(
         position += run * kind.itemsize
         left -= run
     return lists, position
+
+
+def _textured_faces(
+    data: bytes, position: int, order: str, element: _Element
+) -> tuple[NDArray[np.int32], NDArray[np.float32], int]:
+    """Triangles, their corners' texture coordinates (faces, 3, 2), and how many bytes they take."""
+    assert element.list_type is not None
+    assert element.uv_type is not None
+    kinds = [np.dtype(order + code) for code in (*element.list_type, *element.uv_type)]
+    row = np.dtype(
+        [("corners", kinds[0]), ("face", kinds[1], 3), ("numbers", kinds[2]), ("uvs", kinds[3], 6)]
+    )
+    rows = np.frombuffer(data, row, element.count, position)
+    if (rows["corners"] != 3).any() or (rows["numbers"] != 6).any():
+        raise ValueError("its faces with texture coordinates are no triangles")
+    uvs = rows["uvs"].reshape(-1, 3, 2).astype(np.float32)
+    return rows["face"].astype(np.int32), uvs, rows.nbytes
 
 
 def _ascii_reader(data: bytes):  # noqa: ANN202

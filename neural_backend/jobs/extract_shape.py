@@ -29,6 +29,8 @@ def run(job: ExtractMesh) -> Generator[Event, None, None]:
     output = Path(job.output).expanduser() if job.output else folder.outputs / "mesh.ply"
     check_output(output)
     check_options(job)
+    if job.texture_size:
+        raise JobError("Learned shapes have no colors.", "Leave the texture out.")
     yield Progress(job_id=job.job_id, stage="loading the field", done=0, total=1, unit="")
     family = ShapeFamily(folder, load_shapes(folder, choose_device(job.device)))
     with contextlib.ExitStack() as moved:
@@ -37,7 +39,9 @@ def run(job: ExtractMesh) -> Generator[Event, None, None]:
             frame = family.shape(job.shape).frame
             moved.enter_context(moved_elements(family.method, frame, file))
         surface = cropped(job, offset(asked_surface(job, family), job.level))
-        steps = extract_mesh(surface, job.resolution, job.keep_components)
+        steps = extract_mesh(
+            surface, job.resolution, job.keep_components, keep_faces=job.keep_faces
+        )
         mesh = yield from told_steps(job, steps)
     if not len(mesh.faces):
         raise JobError(

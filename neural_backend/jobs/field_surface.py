@@ -9,7 +9,8 @@ from ..datasets.capture import View
 from ..meshing.isosurface import Isosurface
 from ..meshing.level import choose_level, random_rays_into
 from ..meshing.mesh import Mesh
-from ..meshing.surface import extract_mesh
+from ..meshing.surface import cell_size, extract_mesh
+from ..meshing.texture import Texture, bake_texture
 from ..methods.base import Method
 from ..methods.moment import Moment
 from ..protocol.errors import JobError
@@ -112,5 +113,26 @@ def extract_at(
         [(view.intrinsics, view.camera_to_world) for view in views],
         job.keep_unseen,
         moment.density,
+        keep_faces=getattr(job, "keep_faces", 1.0),
+    )
+    return (yield from told_steps(job, steps))
+
+
+def texture_of(
+    job: ExtractMesh,
+    surface: Isosurface,
+    mesh: Mesh,
+    moment: Moment,
+    views: tuple[View, ...],
+) -> Generator[Progress, None, Texture]:
+    """A texture with the colors that cameras see on the mesh."""
+    steps = bake_texture(
+        surface,
+        mesh,
+        job.texture_size,
+        moment.color,
+        moment.density,
+        cell_size(surface, job.resolution),
+        [(view.intrinsics, view.camera_to_world) for view in views],
     )
     return (yield from told_steps(job, steps))

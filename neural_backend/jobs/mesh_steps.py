@@ -12,9 +12,15 @@ from ..meshing.isosurface import Isosurface
 from ..meshing.mesh import FORMATS
 from ..meshing.surface import Step
 from ..protocol.errors import JobError
-from ..protocol.messages import ExtractMesh, ExtractMeshSequence, MeshShape, Progress
+from ..protocol.messages import (
+    ExtractMesh,
+    ExtractMeshSequence,
+    ExtractVolume,
+    MeshShape,
+    Progress,
+)
 
-MeshJob: TypeAlias = ExtractMesh | ExtractMeshSequence | MeshShape
+MeshJob: TypeAlias = ExtractMesh | ExtractMeshSequence | ExtractVolume | MeshShape
 Result = TypeVar("Result")
 
 _TELL_EVERY_S = 0.25
@@ -83,6 +89,11 @@ def check_options(job: MeshJob) -> None:
         raise JobError(
             f"A mesh cannot have a resolution of {job.resolution}.",
             f"Choose a number from 2 to {_HIGHEST_RESOLUTION}.",
+        )
+    if isinstance(job, ExtractMesh) and not job.keep_faces > 0:
+        raise JobError(
+            f"A mesh cannot keep {job.keep_faces:g} of its faces.",
+            "Choose a share above 0 and up to 1, or a number of faces.",
         )
     for corner in (job.crop_min, job.crop_max):
         if len(corner) not in (0, 3):

@@ -25,8 +25,13 @@ def encode_glb(
     faces: NDArray[np.integer],
     normals: NDArray[np.floating] | None,
     colors: NDArray[np.floating] | None,
+    uvs: NDArray[np.floating] | None = None,
+    png: bytes = b"",
 ) -> bytes:
-    """A mesh whose axes are glTF's already (Y up); `colors` are sRGB in [0, 1]."""
+    """A mesh whose axes are glTF's already (Y up); `colors` are sRGB in [0, 1].
+
+    `png` is the picture that `uvs` (vertices, 2) lie in, v downwards.
+    """
     attributes: dict[str, int] = {}
     parts: list[tuple[NDArray[Any], dict[str, Any], int]] = []
 
@@ -56,13 +61,17 @@ def encode_glb(
             type="VEC4",
             normalized=True,
         )
+    if uvs is not None:
+        attributes["TEXCOORD_0"] = add(
+            np.ascontiguousarray(uvs, dtype="<f4"), _VERTICES, componentType=_FLOAT, type="VEC2"
+        )
     indices = add(
         np.ascontiguousarray(faces.reshape(-1), dtype="<u4"),
         _INDICES,
         componentType=_UNSIGNED_INT,
         type="SCALAR",
     )
-    return _pack(parts, {"attributes": attributes, "indices": indices, "material": 0})
+    return _pack(parts, {"attributes": attributes, "indices": indices, "material": 0}, png)
 
 
 def _linear_16_bit(colors: NDArray[np.floating]) -> NDArray[np.uint16]:
@@ -72,9 +81,10 @@ def _linear_16_bit(colors: NDArray[np.floating]) -> NDArray[np.uint16]:
 
 
 def _pack(
-    parts: list[tuple[NDArray[Any], dict[str, Any], int]], primitive: dict[str, Any]
+    parts: list[tuple[NDArray[Any], dict[str, Any], int]], primitive: dict[str, Any], png: bytes
 ) -> bytes:
-    views, accessors, blobs, offset = [], [], [], 0
+    views: list[dict[str, int]] = []
+    accessors, blobs, offset = [], [], 0
     for number, (values, accessor, target) in enumerate(parts):
         blob = values.tobytes()
         views.append({"buffer": 0, "byteOffset": offset, "byteLength": len(blob), "target": target})
@@ -82,6 +92,17 @@ def _pack(
         blob += b"\0" * (-len(blob) % 4)
         blobs.append(blob)
         offset += len(blob)
+    surface: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
+    pictured: dict[str, Any] = {}
+    if png:
+        surface["baseColorTexture"] = {"index": 0}
+        pictured = {
+            "images": [{"bufferView": len(views), "mimeType": "image/png"}],
+            "textures": [{"source": 0}],
+        }
+        views.append({"buffer": 0, "byteOffset": offset, "byteLength": len(png)})
+        blobs.append(png + b"\0" * (-len(png) % 4))
+        offset += len(blobs[-1])
     document = {
         "asset": {"version": "2.0", "generator": "Neural Fields"},
         "scene": 0,
@@ -92,9 +113,10 @@ def _pack(
             {
                 "name": "Neural Field",
                 "doubleSided": True,
-                "pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0},
+                "pbrMetallicRoughness": surface,
             }
         ],
+        **pictured,
         "accessors": accessors,
         "bufferViews": views,
         "buffers": [{"byteLength": offset}],

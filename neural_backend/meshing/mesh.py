@@ -91,9 +91,9 @@ def write_mesh(mesh: Mesh, path: Path) -> None:
             mesh = Mesh(mesh.vertices, mesh.faces)
         data = _encode(mesh, "ply", vertex_normal=mesh.normals is not None)
     elif kind == ".obj":
-        data = _encode(_y_up(mesh), "obj", include_normals=mesh.normals is not None)
+        data = _encode(y_up(mesh), "obj", include_normals=mesh.normals is not None)
     else:
-        upright = _y_up(mesh)
+        upright = y_up(mesh)
         data = encode_glb(upright.vertices, upright.faces, upright.normals, upright.colors)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -131,7 +131,8 @@ def _encode(mesh: Mesh, kind: str, **options: bool) -> bytes:
     return data.encode("utf-8") if isinstance(data, str) else data
 
 
-def _y_up(mesh: Mesh) -> Mesh:
+def y_up(mesh: Mesh) -> Mesh:
+    """The mesh turned so that what was up, along Z, is along Y."""
     turn = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]], dtype=np.float32).T
     return replace(
         mesh,

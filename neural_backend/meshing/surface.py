@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..geometry.gradients import smoothed_gradient
+from .decimation import decimated
 from .grid import Lattice
 from .isosurface import MAX_POINTS, Isosurface, ValueFn
 from .marching_cubes import marching_cubes
@@ -42,6 +43,7 @@ def extract_mesh(
     keep_unseen: bool = True,
     density_fn: ValueFn | None = None,
     seed: int = 0,
+    keep_faces: float = 1.0,
 ) -> Generator[Step, None, Mesh]:
     """The mesh of a surface, with normals and, where there is a `color_fn`, colors.
 
@@ -49,26 +51,35 @@ def extract_mesh(
 
     `resolution` is the number of cells along the longest side. Connected parts smaller than
     `keep_components` of the largest are left out, and, unless `keep_unseen`, what none of the
-    `cameras` can see. Yields (stage, done, total) as it goes.
+    `cameras` can see. `keep_faces` is the share of the faces that stays, or their number. Yields
+    (stage, done, total) as it goes.
     """
     vertices, faces = yield from _named(
         "finding the surface", marching_cubes(surface, resolution, seed)
     )
     mesh = Mesh(vertices, faces).without_floaters(keep_components)
-    cell = float(Lattice.over(surface.bounds, resolution).cell.max())
+    cell = cell_size(surface, resolution)
     if not keep_unseen and cameras and len(mesh.faces):
         chosen = _spread(cameras, _MOST_CAMERAS)
         hidden = without_unseen(mesh, mesh.vertex_normals(), chosen, cell)
         seen = yield from _named("removing hidden parts", hidden)
         mesh = seen.without_floaters(keep_components)
+    if keep_faces != 1 and len(mesh.faces):
+        yield "simplifying", 0, 1
+        mesh = decimated(mesh, keep_faces)
     yield "normals", 0, 1
     normals = surface_normals(surface, mesh, cell)
     colors = None
     if color_fn is not None:
-        colors = yield from _vertex_colors(
-            surface, color_fn, density_fn, mesh, normals, cell, cameras
+        colors = yield from colors_of_points(
+            surface, color_fn, density_fn, mesh.vertices, normals, cell, cameras
         )
     return Mesh(mesh.vertices, mesh.faces, normals, colors)
+
+
+def cell_size(surface: Isosurface, resolution: int) -> float:
+    """Longest side of a cell of the grid that a surface is looked for in."""
+    return float(Lattice.over(surface.bounds, resolution).cell.max())
 
 
 def _named(
@@ -82,23 +93,25 @@ def _named(
         yield stage, done, total
 
 
-def _vertex_colors(
+def colors_of_points(
     surface: Isosurface,
     color_fn: ColorFn,
     density_fn: ValueFn | None,
-    mesh: Mesh,
-    normals: NDArray[np.float32],
+    vertices: NDArray[np.floating],
+    normals: NDArray[np.floating],
     cell: float,
     cameras: Sequence[Camera],
+    stage: str = "colors",
 ) -> Generator[Step, None, NDArray[np.float32]]:
+    """`surface_colors` at any number of points of the surface, (points, 3), a part at a time."""
     positions = None
     if cameras:
         positions = _tensor(np.array([pose[:3, 3] for _, pose in cameras]), surface)
     parts = [np.zeros((0, 3), dtype=np.float32)]
     rows = max(1, MAX_POINTS // _SAMPLES)
-    for start in range(0, len(mesh.vertices), rows):
-        yield "colors", start, len(mesh.vertices)
-        points = _tensor(mesh.vertices[start : start + rows], surface)
+    for start in range(0, len(vertices), rows):
+        yield stage, start, len(vertices)
+        points = _tensor(vertices[start : start + rows], surface)
         outward = _tensor(normals[start : start + rows], surface)
         seen = surface_colors(color_fn, density_fn, points, outward, cell, positions)
         parts.append(seen.cpu().numpy())

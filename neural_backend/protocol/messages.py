@@ -7,12 +7,21 @@ and the add-on's tooltips: one place to edit.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, ClassVar, TypeAlias, get_args
 
+from .capture_messages import (
+    CaptureChecked,
+    CheckCapture,
+    ExtractFrames,
+    FramesExtracted,
+    SelectViews,
+    SolveCameras,
+)
 from .frame_messages import FrameReady, Release, Released, RenderFrame
 from .function_messages import FitImage, ImageFitted, MeshShape, TraceShape
 from .motion_messages import BakeMotion, ExtractMeshSequence, MeshSequenceReady, MotionBaked
 from .shape_messages import FitLatent, FitShape, LatentFitted, ShapesFitted
+from .volume_messages import ExtractVolume, VolumeReady
 
 VERSION = 1
 """Changed whenever a message changes in a way that an older reader would misunderstand."""
@@ -100,6 +109,12 @@ class ExtractMesh:
         bool, "keep surfaces that no training camera can see, as within solids"
     ] = False
     colors: Annotated[bool, "colour the vertices"] = True
+    keep_faces: Annotated[
+        float, "share of the faces to keep; 1 keeps all, above 1 it is a number of faces"
+    ] = 1.0
+    texture_size: Annotated[
+        int, "pixels of a square texture with the colours, written beside the mesh; 0 for none"
+    ] = 0
     time: Annotated[float, "moment of a moving field: from 0, the capture's first, to 1"] = 0.0
     shape: Annotated[str, "of a family: name or number of the shape; '' for the first"] = ""
     blend_to: Annotated[str, "of a family: name or number of a second shape"] = ""
@@ -232,7 +247,7 @@ class ViewsReady:
 
 @dataclass(frozen=True, kw_only=True)
 class MeshReady:
-    """A mesh was written. `level` is 0 where it was fused from depths."""
+    """A mesh was written, and a `texture` if asked for; `level` is 0 where fused from depths."""
 
     type: ClassVar[str] = "mesh_ready"
     job_id: str
@@ -240,6 +255,7 @@ class MeshReady:
     num_vertices: int
     num_faces: int
     level: float
+    texture: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,7 +282,7 @@ class Inspected:
 
 @dataclass(frozen=True, kw_only=True)
 class Converted:
-    """A capture was written in another dialect."""
+    """A capture was written: in another dialect, with other bounds, or with its cameras solved."""
 
     type: ClassVar[str] = "converted"
     job_id: str
@@ -303,6 +319,11 @@ Job: TypeAlias = (
     | Evaluate
     | Inspect
     | Convert
+    | CheckCapture
+    | SelectViews
+    | SolveCameras
+    | ExtractFrames
+    | ExtractVolume
     | FitShape
     | FitLatent
     | MeshShape
@@ -324,6 +345,9 @@ Event: TypeAlias = (
     | Inspected
     | Converted
     | Released
+    | CaptureChecked
+    | FramesExtracted
+    | VolumeReady
     | ShapesFitted
     | LatentFitted
     | ImageFitted
@@ -332,58 +356,10 @@ Event: TypeAlias = (
 )
 Message: TypeAlias = Job | Command | Event
 
-JOBS: tuple[type[Job], ...] = (
-    Train,
-    RenderViews,
-    RenderFrame,
-    ExtractMesh,
-    ExtractMeshSequence,
-    BakeMotion,
-    Evaluate,
-    Inspect,
-    Convert,
-    FitShape,
-    FitLatent,
-    MeshShape,
-    TraceShape,
-    FitImage,
-)
+JOBS: tuple[type[Job], ...] = get_args(Job)
 COMMANDS: tuple[type[Command], ...] = (Cancel, Release, Shutdown)
-EVENTS: tuple[type[Event], ...] = (
-    WorkerReady,
-    Progress,
-    Warned,
-    Trained,
-    ViewsReady,
-    FrameReady,
-    MeshReady,
-    MeshSequenceReady,
-    MotionBaked,
-    Evaluated,
-    Inspected,
-    Converted,
-    Released,
-    ShapesFitted,
-    LatentFitted,
-    ImageFitted,
-    JobFailed,
-    JobCancelled,
-)
-FINAL_EVENTS: tuple[type[Event], ...] = (
-    Trained,
-    ViewsReady,
-    FrameReady,
-    MeshReady,
-    MeshSequenceReady,
-    MotionBaked,
-    Evaluated,
-    Inspected,
-    Converted,
-    Released,
-    ShapesFitted,
-    LatentFitted,
-    ImageFitted,
-    JobFailed,
-    JobCancelled,
+EVENTS: tuple[type[Event], ...] = get_args(Event)
+FINAL_EVENTS: tuple[type[Event], ...] = tuple(
+    kind for kind in EVENTS if kind not in (WorkerReady, Progress, Warned)
 )
 """After one of these nothing more is said about its job."""

@@ -6,6 +6,7 @@ import headless_blender
 import pytest
 from neural_fields.addon import (
     motion_settings,
+    output_settings,
     preferences,
     properties,
     session,
@@ -18,25 +19,33 @@ from neural_fields.addon.worker.protocol import messages
 pytestmark = [pytest.mark.blender, pytest.mark.timeout(120)]
 
 OPERATORS = {
+    "add_bounds",
     "add_camera_rig",
     "add_csg_primitive",
     "add_field",
+    "apply_bounds",
     "bake_motion",
     "bake_shape",
     "cancel",
     "cancel_install",
+    "capture_from_clip",
+    "check_capture",
     "check_environment",
     "composite",
     "copy_install_command",
     "delete_run",
     "discard_training",
     "dismiss",
+    "export_capture",
     "extract_mesh",
     "extract_mesh_sequence",
+    "extract_volume",
     "find_environment",
     "fit_image",
     "fit_latent",
     "fit_shape",
+    "fix_problem",
+    "go_to_camera",
     "import_capture",
     "install_environment",
     "mesh_csg",
@@ -69,6 +78,7 @@ SHAPE_MESH = {"shape", "blend_to", "blend", "axes", "elements"}
 """What only a mesh of a learned shape can be told."""
 FIELD_MESH = {
     "surface", "crop_min", "crop_max", "keep_components", "keep_unseen", "colors", "time",
+    "keep_faces", "texture_size",
 }  # fmt: skip
 """What only that of a field learned from pictures can, or seldom another."""
 
@@ -133,14 +143,18 @@ def test_every_operator_answers_whether_it_can_run_in_an_empty_file(bpy: ModuleT
     assert set(dir(bpy.ops.neural_fields)) == OPERATORS
     answers = {name: getattr(bpy.ops.neural_fields, name).poll() for name in OPERATORS}
     assert {name for name, answer in answers.items() if not answer} == {
+        "apply_bounds",
         "bake_motion",
         "bake_shape",
         "cancel",
         "cancel_install",
+        "capture_from_clip",
         "composite",
         "discard_training",
+        "export_capture",
         "extract_mesh",
         "extract_mesh_sequence",
+        "extract_volume",
         "fit_image",
         "fit_latent",
         "fit_shape",
@@ -242,6 +256,16 @@ def test_an_operators_properties_and_the_stored_ones_are_the_same(bpy: ModuleTyp
             messages.RenderViews,
             settings.ViewsProperties,
             {"job_id", "run", "cameras", "fps", "bits"},
+        ),
+        (
+            messages.ExtractVolume,
+            output_settings.VolumeProperties,
+            {"job_id", "run", "frames", "times"},
+        ),
+        (
+            messages.Convert,
+            output_settings.ExportProperties,
+            {"job_id", "capture"},
         ),
     ],
 )

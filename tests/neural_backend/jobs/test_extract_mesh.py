@@ -149,3 +149,31 @@ def test_an_empty_field_is_explained(tmp_path: Path) -> None:
         patch.setattr(field_surface, "choose_level", lambda *arguments: None)
         with pytest.raises(JobError, match="stops no light"):
             extract(run_path, surface="density")
+
+
+def test_a_texture_lies_beside_a_mesh_that_was_simplified(run_path: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out" / "surface.ply"
+    ready, events = extract(
+        run_path, output=str(output), texture_size=128, keep_faces=0.2, keep_unseen=True
+    )
+    assert Path(ready.texture) == output.with_suffix(".png")
+    full, _ = extract(run_path, output=str(tmp_path / "full.ply"), keep_unseen=True)
+    assert ready.num_faces == pytest.approx(0.2 * full.num_faces, rel=0.02)
+    assert full.texture == ""
+    stages = {event.stage for event in events if isinstance(event, Progress)}
+    assert {"simplifying", "unwrapping", "baking the texture"} <= stages
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"texture_size": 5}, "5 pixels a side"),
+        ({"texture_size": 64, "output": "mesh.obj"}, "cannot hold a texture"),
+        ({"keep_faces": 0.0}, "cannot keep 0"),
+    ],
+)
+def test_textures_and_shares_that_cannot_be_are_refused(
+    run_path: Path, options: dict, message: str
+) -> None:
+    with pytest.raises(JobError, match=message):
+        extract(run_path, **options)
