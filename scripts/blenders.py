@@ -69,7 +69,8 @@ def run(versions: Sequence[str], arguments: Sequence[str] = ()) -> list[Outcome]
 def run_oldest_and_newest() -> list[Outcome]:
     """What continuous integration runs beside the whole suite.
 
-    A machine where the newest Blender's Python cannot be had tests the newest that can be.
+    A machine where the newest Blender's Python cannot be had tests the newest that can be, and one
+    that cannot fetch a version says so and goes on without it.
     """
     oldest, *_, newest = PYTHON_OF
     try:
@@ -78,7 +79,16 @@ def run_oldest_and_newest() -> list[Outcome]:
         other = max(v for v in PYTHON_OF if PYTHON_OF[v] == PYTHON_OF[oldest])
         environment.say(f"Blender {newest} is not tested here, {other} is: {error}")
         newest = other
-    return run((oldest, newest))
+    return run([version for version in (oldest, newest) if _can_be_had(version)])
+
+
+def _can_be_had(version: str) -> bool:
+    try:
+        ensure(version)
+    except environment.SetupError as error:
+        environment.say(f"Blender {version} is NOT tested here: {error}")
+        return False
+    return True
 
 
 def run_tests(version: str, python: Path, arguments: Sequence[str] = ()) -> Outcome:

@@ -93,6 +93,7 @@ def test_without_the_newest_blenders_python_the_newest_of_the_older_ones_is_test
     asked = []
     monkeypatch.setattr(blenders, "run", lambda versions: asked.append(versions) or [])
     monkeypatch.setattr(blenders, "find_or_fetch_python", lambda version: Path("python"))
+    monkeypatch.setattr(blenders, "ensure", lambda version: Path("python"))
     blenders.run_oldest_and_newest()
 
     def refuse(version: tuple[int, int]) -> Path:
@@ -102,6 +103,24 @@ def test_without_the_newest_blenders_python_the_newest_of_the_older_ones_is_test
     blenders.run_oldest_and_newest()
     assert asked == [("4.2", "5.2"), ("4.2", "5.0")]
     assert "Blender 5.2 is not tested here, 5.0 is: Python 3.13" in capsys.readouterr().out
+
+
+def test_a_version_that_cannot_be_fetched_is_told_and_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+
+    def ensure(version: str) -> Path:
+        if version == "4.2":
+            raise environment.SetupError("no network")
+        return Path("python")
+
+    monkeypatch.setattr(blenders, "run", lambda versions: asked.append(tuple(versions)) or [])
+    monkeypatch.setattr(blenders, "find_or_fetch_python", lambda version: Path("python"))
+    monkeypatch.setattr(blenders, "ensure", ensure)
+    blenders.run_oldest_and_newest()
+    assert asked == [("5.2",)]
+    assert "Blender 4.2 is NOT tested here: no network" in capsys.readouterr().out
 
 
 def test_an_environment_is_made_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

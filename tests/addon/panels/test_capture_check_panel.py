@@ -4,15 +4,15 @@ from types import ModuleType
 import pytest
 from neural_fields.addon import capture_problems
 from neural_fields.addon.capture_problems import Concerned
-from neural_fields.addon.panels.capture_check import draw_bounds, draw_check
-from recording_layout import RecordingLayout
+from neural_fields.addon.panels.capture import NEURALFIELDS_PT_capture_options
+from neural_fields.addon.panels.capture_check import NEURALFIELDS_PT_capture_check
+from recording_layout import draw
 
 pytestmark = [pytest.mark.blender, pytest.mark.timeout(120)]
 
 
 def drawn(bpy: ModuleType) -> list[tuple[str, str]]:
-    layout = RecordingLayout()
-    draw_check(layout, bpy.context.window_manager.neural_fields.capture_check)
+    layout = draw(NEURALFIELDS_PT_capture_check, bpy.context)
     return [(call.function, call.text) for call in layout.calls if call.text]
 
 
@@ -41,11 +41,9 @@ def test_each_problem_has_its_sentence_its_cameras_and_its_fix(bpy: ModuleType) 
 
 
 def test_the_box_can_be_used_once_there_is_a_capture(bpy: ModuleType) -> None:
-    layout = RecordingLayout()
-    draw_bounds(layout, bpy.context)
+    layout = draw(NEURALFIELDS_PT_capture_options, bpy.context)
     assert "Use Box for Capture" not in [call.text for call in layout.calls]
     bpy.ops.neural_fields.add_bounds()
     bpy.context.scene.neural_fields.training.capture = "/somewhere"
-    layout = RecordingLayout()
-    draw_bounds(layout, bpy.context)
+    layout = draw(NEURALFIELDS_PT_capture_options, bpy.context)
     assert "Use Box for Capture" in [call.text for call in layout.calls]

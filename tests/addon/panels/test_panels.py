@@ -68,8 +68,9 @@ def test_there_is_one_tab_in_work_order(bpy: ModuleType) -> None:
 
 
 def test_every_operator_can_be_reached_from_some_panel(bpy: ModuleType) -> None:
-    """By its id in the code of panels, problems' buttons or preferences."""
-    files = [*PANELS.glob("*.py"), PANELS.parent / "problems.py", PANELS.parent / "preferences.py"]
+    """By its id in what panels, problems' buttons and preferences are drawn by."""
+    drawing = ("problems.py", "preferences.py", "environment_drawing.py")
+    files = [*PANELS.glob("*.py"), *(PANELS.parent / name for name in drawing)]
     named = {
         node.value
         for file in files
@@ -190,7 +191,8 @@ def test_what_was_done_is_told_with_its_quality(bpy: ModuleType, tmp_path: Path)
     text = recorded.texts(recorded.draw(output.NEURALFIELDS_PT_output))
     assert "Neural Field · NeRF · 21.5 dB" in text
     mesh = recorded.draw(output.NEURALFIELDS_PT_output_mesh)
-    assert recorded.operators(mesh) == ["neural_fields.extract_mesh"]
+    expected = ["neural_fields.add_bounds", "neural_fields.extract_mesh"]
+    assert recorded.operators(mesh) == expected
     bpy.ops.neural_fields.extract_mesh(resolution=16)
     assert "Extract Again" in recorded.texts(recorded.draw(output.NEURALFIELDS_PT_output_mesh))
 

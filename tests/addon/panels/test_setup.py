@@ -186,7 +186,8 @@ def test_the_worker_says_what_it_is_doing(
     drawn = draw(worker.NEURALFIELDS_PT_worker)
     assert texts(drawn).splitlines()[0] == words
     assert ("torch 2.13.0 on CPU and CUDA" in texts(drawn)) == (ready is not None)
-    assert operators(drawn) == ["neural_fields.stop_worker", "neural_fields.open_log"]
+    expected = ["stop_worker", "open_log", "release_memory"]
+    assert operators(drawn) == [f"neural_fields.{name}" for name in expected]
 
 
 def test_texts_are_wrapped_to_the_width_of_the_sidebar(bpy: ModuleType) -> None:
