@@ -265,7 +265,7 @@ def _ablation(report: dict) -> list[str]:
         "## The parts of NeRF",
         "",
         "Written by `python scripts/nerf_ablation.py`: what is left of NeRF's quality without each",
-        f"of its parts, at equal steps, the means of {report['seeds']} trainings. "
+        f"of its parts, at equal steps, the means of {report.get('seeds', 1)} trainings. "
         f"Scene: {report['scene']}.",
         "",
         "| variant | PSNR | SSIM | in the paper |",

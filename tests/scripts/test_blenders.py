@@ -91,7 +91,7 @@ def test_without_the_newest_blenders_python_the_newest_of_the_older_ones_is_test
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = []
-    monkeypatch.setattr(blenders, "run", lambda versions: asked.append(versions) or [])
+    monkeypatch.setattr(blenders, "run", lambda versions: asked.append(tuple(versions)) or [])
     monkeypatch.setattr(blenders, "find_or_fetch_python", lambda version: Path("python"))
     monkeypatch.setattr(blenders, "ensure", lambda version: Path("python"))
     blenders.run_oldest_and_newest()
