@@ -24,10 +24,10 @@ from .motion_settings import (
     MeshSequenceProperties,
 )
 from .output_settings import ExportProperties, ViewTargetProperties, VolumeProperties
+from .rig_settings import RigProperties
 from .settings import (
     CaptureProperties,
     MeshProperties,
-    RigProperties,
     TrainingProperties,
     ViewsProperties,
 )

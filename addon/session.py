@@ -14,13 +14,15 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import bpy
 
 from . import environment_state, preferences
+from .job_records import JobRecord as JobRecord
+from .job_records import Scheduled
+from .job_records import Target as Target
 from .scene.errors import SceneError
-from .training_notes import TrainingNotes
 from .worker.client import WorkerClient, WorkerDied, worker_command
 from .worker.environment import find_python
 from .worker.protocol import JobError, messages
@@ -31,53 +33,7 @@ logger = logging.getLogger(__name__)
 TIMER_S = 0.1
 WAIT_S = 0.05
 
-JobState = Literal["running", "done", "failed", "cancelled"]
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where in the open file a job's result belongs, by numbers that survive undo and renaming."""
-
-    scene: int = 0
-    field: int = 0
-    camera: int = 0
-    mesh: int = 0
-
-
-@dataclass
-class JobRecord:
-    """One job from its submission on; `answer` is its final event."""
-
-    job: messages.Job
-    label: str
-    target: Target
-    state: JobState = "running"
-    progress: messages.Progress | None = None
-    warnings: list[str] = field(default_factory=list)
-    answer: messages.Event | None = None
-    cancel_asked: bool = False
-    problem: str = ""
-    note: str = ""
-    """What there is to say of a result that was brought in."""
-    bar: ProgressBar | None = None
-    then: Callable[["JobRecord"], None] | None = None
-    """Called once the job is done; what it raises becomes the problem."""
-    training: TrainingNotes = field(default_factory=TrainingNotes)
-    key: str = ""
-    """What the job is for, where a newer one makes an older one needless; see `schedule`."""
-
-
 Listener = Callable[[messages.Event, JobRecord], None]
-
-
-@dataclass(frozen=True)
-class Scheduled:
-    """What is to be started once the clock, `time.monotonic`, has reached `due_s`."""
-
-    due_s: float
-    start: Callable[[], None]
-    after: str = ""
-    """Another key, of which nothing may be scheduled or running any more."""
 
 
 @dataclass

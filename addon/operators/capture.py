@@ -10,6 +10,7 @@ from bpy.props import BoolProperty, StringProperty
 
 from .. import preferences, rig_updates, session
 from ..motion_settings import CaptureTimeProperties
+from ..rig_settings import RigProperties
 from ..scene import captures, stations
 from ..scene.bounds import box_of
 from ..scene.cameras import bounds_of
@@ -18,7 +19,7 @@ from ..scene.errors import SceneError
 from ..scene.images import relative_path
 from ..scene.rig_cameras import remove_rig
 from ..scene.time_maps import TimeMap
-from ..settings import FORGET, CaptureProperties, RigProperties
+from ..settings import FORGET, CaptureProperties
 from ..worker.protocol import messages
 from ..worker.silence import only_this_stream
 from ..worker.terminal import ProgressBar

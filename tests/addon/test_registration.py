@@ -9,6 +9,7 @@ from neural_fields.addon import (
     output_settings,
     preferences,
     properties,
+    rig_settings,
     session,
     settings,
     shape_settings,
@@ -196,7 +197,7 @@ def test_every_property_and_operator_has_a_name_and_a_tooltip_without_a_full_sto
 def test_an_operators_properties_and_the_stored_ones_are_the_same(bpy: ModuleType) -> None:
     scene = bpy.context.scene.neural_fields
     for name, stored, shared in (
-        ("add_camera_rig", scene.rig, settings.RigProperties),
+        ("add_camera_rig", scene.rig, rig_settings.RigProperties),
         ("render_capture", scene.capture, settings.CaptureProperties),
         ("render_capture", scene.capture, motion_settings.CaptureTimeProperties),
         ("train", scene.training, settings.TrainingProperties),
