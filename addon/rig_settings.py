@@ -3,6 +3,7 @@
 
 from bpy.props import EnumProperty, FloatProperty, IntProperty
 
+from .rig_updates import on_rig_change
 from .settings import FORGET
 
 RIG_SHAPES = (

@@ -181,7 +181,9 @@ def test_methods_are_offered_in_plain_words_automatic_first(bpy: ModuleType) -> 
     training = bpy.context.scene.neural_fields.training
     items = training.bl_rna.properties["method_choice"].enum_items
     assert items[0].name == "Automatic"
-    assert {"auto", "other", *METHODS} == set(items.keys())
+    # Other tests may have given this process methods of their own.
+    backends = {name for name, place in METHODS.items() if place.startswith(".")}
+    assert {"auto", "other", *backends} == set(items.keys())
     assert all(item.description for item in items)
     assert training.method_choice == "auto"
     training.method_choice = "dnerf"

@@ -10,8 +10,11 @@ MODULES = {
     "numpy": "numpy", "numba": "numba", "safetensors": "safetensors", "pillow": "PIL",
     "imageio": "imageio", "imageio-ffmpeg": "imageio_ffmpeg", "PyMCubes": "mcubes",
     "OpenEXR": "OpenEXR", "scipy": "scipy", "trimesh": "trimesh", "libigl": "igl",
-    "tyro": "tyro", "rich": "rich", "jaxtyping": "jaxtyping",
+    "tyro": "tyro", "rich": "rich", "jaxtyping": "jaxtyping", "xatlas": "xatlas",
+    "fast-simplification": "fast_simplification",
 }  # fmt: skip
+BOUNDED = {"numpy": "2.9", "libigl": "2.9", "xatlas": "0.0.9", "fast-simplification": "0.2.9"}
+"""Versions below the bounds of those that have an upper one."""
 TORCH = """__version__ = "{version}"
 class cuda:
     is_available = staticmethod(lambda: False)
@@ -46,7 +49,7 @@ def make_wheel(
 def make_wheels(folder: Path, torch_version: str = "2.13.0", ballast: int = 0) -> Path:
     """All that an installation asks for."""
     for name, module in MODULES.items():
-        make_wheel(folder, name, "99.0" if name not in ("numpy", "libigl") else "2.9", module)
+        make_wheel(folder, name, BOUNDED.get(name, "99.0"), module)
     torch = TORCH.format(version=torch_version)
     make_wheel(folder, "torch", torch_version, "torch", torch, ballast)
     return folder
