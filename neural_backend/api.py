@@ -63,6 +63,7 @@ def train(
     resume: bool = False,
     checkpoint_seconds: float = 30.0,
     preview_seconds: float = 0.0,
+    preview_camera: str = "",
     evaluations: int = 0,
     settings: Iterable[str] = (),
     on_event: OnEvent | None = None,
@@ -83,6 +84,7 @@ def train(
         resume=resume,
         checkpoint_seconds=checkpoint_seconds,
         preview_seconds=preview_seconds,
+        preview_camera=preview_camera,
         evaluations=evaluations,
         settings=tuple(settings),
     )

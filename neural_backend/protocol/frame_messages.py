@@ -21,10 +21,10 @@ class RenderFrame:
     ]
     width: Annotated[int, "pixels of the whole picture"]
     height: Annotated[int, "pixels of the whole picture"]
-    focal_x_px: float
-    focal_y_px: float
-    center_x_px: float
-    center_y_px: float
+    focal_x_px: Annotated[float, "focal length in pixels, across"]
+    focal_y_px: Annotated[float, "focal length in pixels, down"]
+    center_x_px: Annotated[float, "column of the principal point"]
+    center_y_px: Annotated[float, "row of the principal point"]
     region: Annotated[
         tuple[int, ...],
         "left, top, right and bottom pixel of the part to render, the last two excluded; none "
@@ -52,7 +52,8 @@ class Release:
 class FrameReady:
     """A view was rendered: `output` holds (height, width, 5) numbers.
 
-    Colors are premultiplied. Depth is 1e10 where nothing is seen.
+    Colors are premultiplied. Depth is 1e10 where nothing is seen. `seconds` are those of the
+    rendering, without loading the field.
     """
 
     type: ClassVar[str] = "frame_ready"
@@ -60,7 +61,7 @@ class FrameReady:
     output: str
     width: int
     height: int
-    seconds: Annotated[float, "spent on rendering, without loading the field"]
+    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)

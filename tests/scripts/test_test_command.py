@@ -78,7 +78,6 @@ def test_continuous_integration_tests_the_oldest_and_the_newest_after_the_whole_
     assert len(commands.blenders) == 1
     commands.failing = "ends"
     assert command.main([]) == 1
-    assert "CI=1 exec python3 scripts/test.py" in (check.environment.ROOT / ".ci/run").read_text()
 
 
 def test_the_tests_run_in_the_projects_own_environment() -> None:

@@ -209,8 +209,10 @@ def test_every_answer_has_a_sentence():
 
 ON_FILES_ALONE = {
     "inspect", "convert", "check_capture", "select_views", "solve_cameras", "extract_frames",
+    "render_frame",
 }  # fmt: skip
-"""Jobs that are commands only: in Python a capture is read and changed by hand."""
+"""Jobs that are commands only: in Python a capture is read and changed by hand, and a field renders
+rays."""
 
 
 @pytest.mark.parametrize(
