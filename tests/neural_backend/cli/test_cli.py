@@ -8,7 +8,7 @@ import sys
 import time
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import get_origin
+from typing import get_args, get_origin
 
 import pytest
 
@@ -64,12 +64,16 @@ def interrupt_when(process: subprocess.Popen, words: str, file: Path) -> tuple[i
 @pytest.mark.parametrize("job_type", JOBS, ids=lambda kind: kind.type)
 def test_every_job_is_a_command_whose_arguments_are_its_fields(job_type):
     required = [one for one in fields(job_type) if one.default is MISSING]
-    arguments = [f"value of {one.name}" for one in required]
-    job = cli.parse([job_type.type.replace("_", "-"), *arguments])
-    expected: dict = {one.name: f"value of {one.name}" for one in required}
+    expected: dict = {}
+    arguments = []
     for one in required:
-        if get_origin(one.type.__origin__) is tuple:
-            expected[one.name] = (expected[one.name],)
+        kind = one.type.__origin__
+        is_tuple = get_origin(kind) is tuple
+        word = {int: "7", float: "2.5"}.get(get_args(kind)[0] if is_tuple else kind)
+        arguments.append(word or f"value of {one.name}")
+        value = arguments[-1] if word is None else float(word) if "." in word else int(word)
+        expected[one.name] = (value,) if is_tuple else value
+    job = cli.parse([job_type.type.replace("_", "-"), *arguments])
     assert job == job_type(job_id="cli", **expected)
 
 
