@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The settings that have to do with time, as properties; see `settings.py`."""
 
-from bpy.props import BoolProperty, FloatProperty, FloatVectorProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
 
-from .settings import FORGET, FORGET_PATH, device_property
+from .settings import FORGET, FORGET_PATH, CropProperties, device_property
 from .worker.protocol import messages, tooltip
 
 
@@ -83,7 +83,7 @@ class RangeProperties:
     )
 
 
-class MeshSequenceProperties(RangeProperties):
+class MeshSequenceProperties(RangeProperties, CropProperties):
     resolution: IntProperty(
         name="Resolution",
         description=tooltip(messages.ExtractMeshSequence, "resolution"),
@@ -96,25 +96,6 @@ class MeshSequenceProperties(RangeProperties):
         name="Level",
         description=tooltip(messages.ExtractMeshSequence, "level"),
         min=0.0,
-        options=FORGET,
-    )
-    use_crop: BoolProperty(
-        name="Crop",
-        description="Keep only what lies inside a box, given in the field's own space",
-        options=FORGET,
-    )
-    crop_min: FloatVectorProperty(
-        name="Crop Minimum",
-        description=tooltip(messages.ExtractMeshSequence, "crop_min"),
-        default=(-1.0, -1.0, -1.0),
-        subtype="XYZ",
-        options=FORGET,
-    )
-    crop_max: FloatVectorProperty(
-        name="Crop Maximum",
-        description=tooltip(messages.ExtractMeshSequence, "crop_max"),
-        default=(1.0, 1.0, 1.0),
-        subtype="XYZ",
         options=FORGET,
     )
     keep_components: FloatProperty(

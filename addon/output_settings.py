@@ -5,13 +5,12 @@ from bpy.props import (
     BoolProperty,
     EnumProperty,
     FloatProperty,
-    FloatVectorProperty,
     IntProperty,
     StringProperty,
 )
 
 from .motion_settings import RangeProperties
-from .settings import FORGET, FORGET_PATH, device_property
+from .settings import FORGET, FORGET_PATH, CropProperties, device_property
 from .worker.protocol import messages, tooltip
 
 DIALECTS = (
@@ -50,7 +49,7 @@ class ViewTargetProperties:
     )
 
 
-class VolumeProperties(RangeProperties):
+class VolumeProperties(RangeProperties, CropProperties):
     resolution: IntProperty(
         name="Resolution",
         description=tooltip(messages.ExtractVolume, "resolution"),
@@ -64,25 +63,6 @@ class VolumeProperties(RangeProperties):
         name="Every Frame",
         description="Of a field that moves, a volume at each frame; otherwise that of this frame",
         default=True,
-        options=FORGET,
-    )
-    use_crop: BoolProperty(
-        name="Crop",
-        description="Keep only what lies inside a box, given in the field's own space",
-        options=FORGET,
-    )
-    crop_min: FloatVectorProperty(
-        name="Crop Minimum",
-        description=tooltip(messages.ExtractVolume, "crop_min"),
-        default=(-1.0, -1.0, -1.0),
-        subtype="XYZ",
-        options=FORGET,
-    )
-    crop_max: FloatVectorProperty(
-        name="Crop Maximum",
-        description=tooltip(messages.ExtractVolume, "crop_max"),
-        default=(1.0, 1.0, 1.0),
-        subtype="XYZ",
         options=FORGET,
     )
     smallest_opacity: FloatProperty(

@@ -193,7 +193,31 @@ class TrainingProperties:
     )
 
 
-class MeshProperties:
+class CropProperties:
+    """A box outside which nothing is kept."""
+
+    use_crop: BoolProperty(
+        name="Crop",
+        description="Keep only what lies inside a box, given in the field's own space",
+        options=FORGET,
+    )
+    crop_min: FloatVectorProperty(
+        name="Crop Minimum",
+        description=tooltip(messages.ExtractMesh, "crop_min"),
+        default=(-1.0, -1.0, -1.0),
+        subtype="XYZ",
+        options=FORGET,
+    )
+    crop_max: FloatVectorProperty(
+        name="Crop Maximum",
+        description=tooltip(messages.ExtractMesh, "crop_max"),
+        default=(1.0, 1.0, 1.0),
+        subtype="XYZ",
+        options=FORGET,
+    )
+
+
+class MeshProperties(CropProperties):
     resolution: IntProperty(
         name="Resolution",
         description=tooltip(messages.ExtractMesh, "resolution"),
@@ -213,25 +237,6 @@ class MeshProperties:
         name="Level",
         description=tooltip(messages.ExtractMesh, "level"),
         min=0.0,
-        options=FORGET,
-    )
-    use_crop: BoolProperty(
-        name="Crop",
-        description="Keep only what lies inside a box, given in the field's own space",
-        options=FORGET,
-    )
-    crop_min: FloatVectorProperty(
-        name="Crop Minimum",
-        description=tooltip(messages.ExtractMesh, "crop_min"),
-        default=(-1.0, -1.0, -1.0),
-        subtype="XYZ",
-        options=FORGET,
-    )
-    crop_max: FloatVectorProperty(
-        name="Crop Maximum",
-        description=tooltip(messages.ExtractMesh, "crop_max"),
-        default=(1.0, 1.0, 1.0),
-        subtype="XYZ",
         options=FORGET,
     )
     keep_components: FloatProperty(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from dataclasses import MISSING, fields
 from types import ModuleType
+from typing import Any
 
 import headless_blender
 import pytest
@@ -194,6 +195,15 @@ def test_every_property_and_operator_has_a_name_and_a_tooltip_without_a_full_sto
     assert all(operator.description for operator in operators)
 
 
+def properties_of(shared: type) -> dict[str, Any]:
+    """The properties that a class of annotations declares, those of its bases included."""
+    return {
+        name: found
+        for kind in reversed(shared.__mro__[:-1])
+        for name, found in kind.__annotations__.items()
+    }
+
+
 def test_an_operators_properties_and_the_stored_ones_are_the_same(bpy: ModuleType) -> None:
     scene = bpy.context.scene.neural_fields
     for name, stored, shared in (
@@ -205,7 +215,7 @@ def test_an_operators_properties_and_the_stored_ones_are_the_same(bpy: ModuleTyp
         ("fit_image", scene.fit_image, shape_settings.FitImageProperties),
     ):
         operator = getattr(bpy.ops.neural_fields, name).get_rna_type().properties
-        for key in shared.__annotations__:
+        for key in properties_of(shared):
             assert operator[key].default == stored.bl_rna.properties[key].default
 
 
@@ -275,8 +285,9 @@ def test_the_settings_keep_step_with_the_protocol(
 ) -> None:
     """What a job can be told, the add-on can tell it; and the defaults are the same."""
     told = {field.name: field.default for field in fields(job) if field.name not in apart}
-    assert told.keys() <= shared.__annotations__.keys()
+    offered = properties_of(shared)
+    assert told.keys() <= offered.keys()
     for name, default in told.items():
-        stored = shared.__annotations__[name].keywords.get("default")
+        stored = offered[name].keywords.get("default")
         if default and default is not MISSING and name not in {"device", "settings"}:
             assert stored == default, name
