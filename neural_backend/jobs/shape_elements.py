@@ -21,6 +21,9 @@ from ..methods.structured_implicit import StructuredImplicit
 from ..protocol.errors import JobError
 from .run_folder import write_json
 
+_ROUNDING = 1e-3
+"""Of places and sizes in the unit frame that an artist has not touched."""
+
 
 def write_elements(method: StructuredImplicit, frame: ShapeFrame, file: Path) -> None:
     """Writes what the method has learned, in scene units."""
@@ -72,9 +75,12 @@ def moved_elements(
     unit = ShapeFrame(_triple(-np.array(frame.center) / frame.scale), 1 / frame.scale)
     learned = method.state()
     try:
+        before = method.network.elements()
         method.network.set_elements([_placed(one, unit) for one in read_elements(file)])
-        # What was moved may have left the learned shape's box.
-        method.network.bounds.copy_(method.network.reach())
+        if not _are_alike(before, method.network.elements()):
+            # What was moved may have left the learned shape's box. As long as nothing was, what
+            # lies beyond it was never learned and is not shown.
+            method.network.bounds.copy_(method.network.reach())
         yield
     except ValueError as error:
         raise JobError(
@@ -83,6 +89,20 @@ def moved_elements(
         ) from error
     finally:
         method.load_state(learned)
+
+
+def _are_alike(some: list[Element], others: list[Element]) -> bool:
+    """Whether two lists are the same but for what a file and Blender round; a rotation has two
+    quaternions.
+    """
+
+    def numbers(elements: list[Element]) -> NDArray[np.float64]:
+        turns = np.array([one.rotation for one in elements])
+        products = turns[:, :, None] * turns[:, None, :]
+        rest = [(*one.center, *one.radii, one.constant) for one in elements]
+        return np.concatenate([products.reshape(len(elements), -1), rest], axis=1)
+
+    return np.allclose(numbers(some), numbers(others), rtol=_ROUNDING, atol=_ROUNDING)
 
 
 def _placed(element: Element, frame: ShapeFrame) -> Element:
