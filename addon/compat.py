@@ -37,6 +37,25 @@ def uses_compositor(scene: bpy.types.Scene) -> bool:
     return has_nodes and scene.render.use_compositing
 
 
+def shader_nodes(block: Any) -> Any:
+    """The nodes of a material or world, made where there are none: since 5.0 each has them from the
+    first, and asking for them warns.
+    """
+    if block.node_tree is None:
+        block.use_nodes = True
+    return block.node_tree
+
+
+def used_shader_nodes(block: Any) -> Any | None:
+    """The nodes that a material or world is shown with, or None where they are switched off, which
+    is possible before 5.0.
+    """
+    switch = block.bl_rna.properties.get("use_nodes")
+    if switch is None or getattr(switch, "is_deprecated", False) or block.use_nodes:
+        return block.node_tree
+    return None
+
+
 def has_denoiser() -> bool:
     """Whether this build has OpenImageDenoise; without it Cycles raises where denoising is on."""
     try:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -22,16 +23,17 @@ import environment
 FOLDER = environment.ROOT / ".blenders"
 PYTHON_OF = {"4.2": (3, 11), "4.5": (3, 11), "5.0": (3, 11), "5.1": (3, 13), "5.2": (3, 13)}
 """The versions of Blender, oldest first, and the Python that the wheel of each is made for."""
-PACKAGES = ("pytest>=8", "pytest-timeout>=2.3", "pillow>=10", "scipy>=1.11", "trimesh>=4.4")
+PACKAGES = (
+    "pytest>=8",
+    "pytest-timeout>=2.3",
+    "pillow>=10",
+    "scipy>=1.11",
+    "trimesh>=4.4",
+    "OpenEXR>=3.3",
+    "imageio-ffmpeg>=0.5",
+)
 TESTS = ("tests/addon", "tests/end_to_end/test_extension.py")
 NEEDED_GB = 2
-CALLBACK = """
-import bpy
-class Group(bpy.types.PropertyGroup):
-    number: bpy.props.IntProperty(update=lambda self, context: None)
-bpy.utils.register_class(Group)
-bpy.utils.unregister_class(Group)
-"""
 
 
 @dataclass(frozen=True)
@@ -51,19 +53,27 @@ class Outcome:
 
 
 def run(versions: Sequence[str], arguments: Sequence[str] = ()) -> list[Outcome]:
-    """Tests the add-on on each version, one after another, and shows a table."""
-    outcomes = []
+    """Tests the add-on on each version, as many at once as there are cores, and shows a table.
+
+    What the tests say is shown at once where there is one version, otherwise when they have ended.
+    """
+    outcomes, pythons = {}, {}
     for version in versions:
         try:
-            python = ensure(version)
+            pythons[version] = ensure(version)
         except environment.SetupError as error:
-            outcomes.append(Outcome(version, problem=str(error)))
+            outcomes[version] = Outcome(version, problem=str(error))
             environment.say(f"Blender {version}: {error}")
-            continue
-        environment.say(f"Blender {version}: the add-on's tests…")
-        outcomes.append(run_tests(version, python, arguments))
-    environment.say(table(outcomes))
-    return outcomes
+    environment.say(f"The add-on's tests on Blender {', '.join(pythons)}…")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        running = {
+            version: pool.submit(run_tests, version, python, arguments, len(pythons) > 1)
+            for version, python in pythons.items()
+        }
+        outcomes |= {version: one.result() for version, one in running.items()}
+    in_order = [outcomes[version] for version in versions]
+    environment.say(table(in_order))
+    return in_order
 
 
 def run_oldest_and_newest() -> list[Outcome]:
@@ -91,7 +101,9 @@ def _can_be_had(version: str) -> bool:
     return True
 
 
-def run_tests(version: str, python: Path, arguments: Sequence[str] = ()) -> Outcome:
+def run_tests(
+    version: str, python: Path, arguments: Sequence[str] = (), shown_late: bool = False
+) -> Outcome:
     """Runs pytest with this Blender; arguments that name files replace the add-on's tests."""
     names_files = any((environment.ROOT / one.split("::")[0]).exists() for one in arguments)
     tests = () if names_files else TESTS
@@ -112,27 +124,19 @@ def run_tests(version: str, python: Path, arguments: Sequence[str] = ()) -> Outc
             ],
             cwd=environment.ROOT,
             env=variables,
+            stdout=subprocess.PIPE if shown_late else None,
+            stderr=subprocess.STDOUT if shown_late else None,
+            text=True,
+            errors="replace",
         )  # fmt: skip
-        status = done.returncode
-        if status < 0 and report.is_file() and dies_at_exit(python):
-            environment.say(f"Blender {version}: its module dies at exit by itself; not counted.")
-            status = None
-        found = read_report(version, report, status)
+        if shown_late:
+            environment.say(f"Blender {version}:\n{done.stdout}")
+        found = read_report(version, report, done.returncode)
     return Outcome(**{**vars(found), "seconds": time.monotonic() - started})
 
 
-def dies_at_exit(python: Path) -> bool:
-    """Whether this `bpy` cannot end a process in which a property had a function in Python.
-
-    That of 4.2 cannot, although the class was unregistered. The report is written before.
-    """
-    return not environment.succeeds([str(python), "-c", CALLBACK])
-
-
-def read_report(version: str, report: Path, status: int | None) -> Outcome:
-    """The counts of a JUnit report. One that is missing or a strange exit status is a problem; None
-    is one that says nothing.
-    """
+def read_report(version: str, report: Path, status: int) -> Outcome:
+    """The counts of a JUnit report. One that is missing or a strange exit status is a problem."""
     if not report.is_file():
         return Outcome(version, problem=f"pytest ended with status {status} and left no report")
     counts = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
@@ -142,7 +146,7 @@ def read_report(version: str, report: Path, status: int | None) -> Outcome:
     failed = counts["failures"] + counts["errors"]
     passed = counts["tests"] - failed - counts["skipped"]
     expected = 1 if failed else 0
-    problem = "" if status in (expected, None) else f"pytest ended with status {status}"
+    problem = "" if status == expected else f"pytest ended with status {status}"
     return Outcome(version, passed, failed, counts["skipped"], problem=problem)
 
 

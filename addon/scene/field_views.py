@@ -8,6 +8,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compat import used_shader_nodes
 from .cameras import Lens, Pose, poses_in_space_of
 from .time_maps import time_of_field
 
@@ -83,7 +84,7 @@ def world_color(world: bpy.types.World | None) -> tuple[float, float, float]:
     """
     if world is None:
         return (0.0, 0.0, 0.0)
-    tree = world.node_tree if world.use_nodes else None
+    tree = used_shader_nodes(world)
     for node in tree.nodes if tree is not None else ():
         if node.bl_idname != "ShaderNodeBackground" or not node.outputs[0].is_linked:
             continue

@@ -7,6 +7,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compat import shader_nodes
 from .images import load_image
 from .ply import MeshArrays
 
@@ -82,10 +83,9 @@ def color_material() -> bpy.types.Material:
     if material is not None:
         return material
     material = bpy.data.materials.new(MATERIAL)
-    if material.node_tree is None:  # since 5.0 every material has nodes, and asking for them warns
-        material.use_nodes = True
-    material.node_tree.nodes.clear()
-    color = material.node_tree.nodes.new("ShaderNodeVertexColor")
+    nodes = shader_nodes(material).nodes
+    nodes.clear()
+    color = nodes.new("ShaderNodeVertexColor")
     color.layer_name = COLOR_ATTRIBUTE
     _show_color(material, color)
     return material
@@ -94,10 +94,9 @@ def color_material() -> bpy.types.Material:
 def texture_material(name: str, image: bpy.types.Image) -> bpy.types.Material:
     """A material that shows a texture as `color_material` shows the attribute."""
     material = bpy.data.materials.new(name)
-    if material.node_tree is None:  # since 5.0 every material has nodes, and asking for them warns
-        material.use_nodes = True
-    material.node_tree.nodes.clear()
-    picture = material.node_tree.nodes.new("ShaderNodeTexImage")
+    nodes = shader_nodes(material).nodes
+    nodes.clear()
+    picture = nodes.new("ShaderNodeTexImage")
     picture.image = image
     _show_color(material, picture)
     material[TEXTURE_OF] = True

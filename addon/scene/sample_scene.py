@@ -9,6 +9,7 @@ import bpy
 import numpy as np
 from mathutils import Vector
 
+from ..compat import shader_nodes
 from .rigs import look_at
 
 NAME = "Neural Fields Sample"
@@ -123,9 +124,8 @@ def _lathe(
 
 def _paint(color: Color) -> bpy.types.Material:
     material = bpy.data.materials.new("Sample Paint")
-    material.use_nodes = True
     material.diffuse_color = (*color, 1.0)
-    shader = material.node_tree.nodes["Principled BSDF"]
+    shader = shader_nodes(material).nodes["Principled BSDF"]
     shader.inputs["Base Color"].default_value = (*color, 1.0)
     shader.inputs["Roughness"].default_value = 0.55
     return material
@@ -141,8 +141,7 @@ def _lights() -> list[bpy.types.Object]:
 
 def _sky() -> bpy.types.World:
     world = bpy.data.worlds.new("Sample Sky")
-    world.use_nodes = True
-    background = world.node_tree.nodes["Background"]
+    background = shader_nodes(world).nodes["Background"]
     background.inputs["Color"].default_value = (0.62, 0.74, 0.95, 1.0)
     background.inputs["Strength"].default_value = 0.75
     return world

@@ -7,7 +7,7 @@ from typing import Any
 
 import bpy
 
-from ..compat import strip_range, strips_of
+from ..compat import shader_nodes, strip_range, strips_of
 from .errors import SceneError
 from .images import load_sequence, relative_path
 
@@ -165,11 +165,10 @@ def _drive(
 def _plane_material(name: str) -> bpy.types.Material:
     """Shows the picture as it is, and nothing where it is transparent."""
     material = bpy.data.materials.new(name)
-    if material.node_tree is None:  # since 5.0 every material has nodes, and asking for them warns
-        material.use_nodes = True
     if hasattr(material, "surface_render_method"):
         material.surface_render_method = "BLENDED"
-    nodes, links = material.node_tree.nodes, material.node_tree.links
+    tree = shader_nodes(material)
+    nodes, links = tree.nodes, tree.links
     nodes.clear()
     picture = nodes.new("ShaderNodeTexImage")
     picture.extension = "CLIP"

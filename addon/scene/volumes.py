@@ -12,7 +12,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compat import vdb_centers_voxels
+from ..compat import shader_nodes, vdb_centers_voxels
 from .errors import SceneError
 from .images import relative_path
 
@@ -137,9 +137,8 @@ def volume_material() -> bpy.types.Material:
     if material is not None:
         return material
     material = bpy.data.materials.new(MATERIAL)
-    if material.node_tree is None:  # since 5.0 every material has nodes, and asking for them warns
-        material.use_nodes = True
-    nodes, links = material.node_tree.nodes, material.node_tree.links
+    tree = shader_nodes(material)
+    nodes, links = tree.nodes, tree.links
     nodes.clear()
     density, light = nodes.new("ShaderNodeAttribute"), nodes.new("ShaderNodeAttribute")
     density.attribute_name, light.attribute_name = DENSITY, EMISSION

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Scenes with analytic fields, rendered by the engine, and pictures read back exactly."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,8 @@ import numpy as np
 import pytest
 from neural_fields.addon import frames, session
 
+from tests.worker_python import WORKER_PYTHON
+
 WORKER = Path(__file__).with_name("field_worker.py")
 
 
@@ -19,10 +20,8 @@ WORKER = Path(__file__).with_name("field_worker.py")
 def analytic_workers() -> Iterator[None]:
     """Workers of both kinds that know the analytic fields; starting one takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "find_python", lambda _preference: Path(sys.executable))
-        patch.setattr(
-            session, "worker_command", lambda _python: [sys.executable, "-u", str(WORKER)]
-        )
+        patch.setattr(session, "find_python", lambda _preference: WORKER_PYTHON)
+        patch.setattr(session, "worker_command", lambda python: [str(python), "-u", str(WORKER)])
         session.stop()
         frames.stop()
         yield
@@ -39,6 +38,15 @@ def add_camera(bpy: ModuleType, location: tuple, rotation: tuple = (1.2, 0.0, 0.
     return camera
 
 
+def choose_format(scene: Any, file_format: str) -> None:
+    """Since 5.0 the kind of medium has to be right first."""
+    image = scene.render.image_settings
+    if hasattr(image, "media_type"):
+        several = file_format == "OPEN_EXR_MULTILAYER"
+        image.media_type = "MULTI_LAYER_IMAGE" if several else "IMAGE"
+    image.file_format = file_format
+
+
 def field_scene(bpy: ModuleType, run: Path) -> Any:
     """A camera that sees a field, the engine chosen, EXR as output. Returns the field's empty."""
     scene = bpy.context.scene
@@ -46,9 +54,8 @@ def field_scene(bpy: ModuleType, run: Path) -> Any:
     scene.render.film_transparent = True
     camera = add_camera(bpy, (0.9, -3.0, 1.1))
     camera.data.lens = 45.0
-    image = scene.render.image_settings
-    image.file_format = "OPEN_EXR_MULTILAYER"
-    image.color_depth = "32"
+    choose_format(scene, "OPEN_EXR_MULTILAYER")
+    scene.render.image_settings.color_depth = "32"
     bpy.ops.neural_fields.add_field(run=str(run))
     return bpy.context.object
 
@@ -64,11 +71,12 @@ def read_passes(file: Path) -> dict[str, np.ndarray]:
     import OpenEXR
 
     with OpenEXR.File(str(file)) as opened:
-        part = opened.parts[0]
-        (left, top), (right, bottom) = part.header["dataWindow"]
+        (left, top), (right, bottom) = opened.parts[0].header["dataWindow"]
         size = (int(bottom - top) + 1, int(right - left) + 1)
-        channels = {
-            name.partition(".")[2]: channel.pixels for name, channel in part.channels.items()
+        channels = {  # since 5.0 each pass is a part of its own
+            name.partition(".")[2]: channel.pixels
+            for part in opened.parts
+            for name, channel in part.channels.items()
         }
     passes: dict[str, np.ndarray] = {}
     for name, letters in (("Combined", "RGBA"), ("Depth", "Z"), ("Field Alpha", "A")):

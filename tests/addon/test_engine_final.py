@@ -8,13 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from neural_fields.addon import engine_requests, frames, session
+from neural_fields.addon import compat, engine_requests, frames, session
 from neural_fields.addon.worker.protocol import JobError
 from PIL import Image
 
-from tests.addon.engine_scene import analytic_workers, field_scene, rendered, views_of
-from tests.analytic_motion import make_moving_run
-from tests.analytic_run import make_run
+from tests.addon.analytic_runs import make_moving_run, make_run
+from tests.addon.engine_scene import (
+    analytic_workers,
+    choose_format,
+    field_scene,
+    rendered,
+    views_of,
+)
 
 pytestmark = [pytest.mark.blender, pytest.mark.timeout(180)]
 
@@ -27,7 +32,7 @@ def _worker() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def run_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_run(tmp_path_factory.mktemp("field"), scene="two_spheres").path
+    return make_run(tmp_path_factory.mktemp("field"), scene="two_spheres")
 
 
 @pytest.fixture
@@ -115,7 +120,7 @@ def test_png_as_the_standard_view_shows_it_is_that_of_render_views(
 ) -> None:
     scene = bpy.context.scene
     scene.view_settings.view_transform = "Standard"
-    scene.render.image_settings.file_format = "PNG"
+    choose_format(scene, "PNG")
     scene.render.image_settings.color_mode = "RGBA"
     scene.render.dither_intensity = 0.0
     scene.render.filepath = str(tmp_path / "picture.png")
@@ -134,10 +139,8 @@ def test_without_a_transparent_film_the_world_lies_behind(
     clear = rendered(bpy, tmp_path / "clear.exr")
     scene.render.film_transparent = False
     world = scene.world = bpy.data.worlds.new("World")
-    world.use_nodes = True
-    background = next(
-        node for node in world.node_tree.nodes if node.bl_idname == "ShaderNodeBackground"
-    )
+    nodes = compat.shader_nodes(world).nodes
+    background = next(node for node in nodes if node.bl_idname == "ShaderNodeBackground")
     background.inputs["Color"].default_value = (0.1, 0.2, 0.4, 1.0)
     background.inputs["Strength"].default_value = 2.0
     filled = rendered(bpy, tmp_path / "filled.exr")
@@ -228,7 +231,7 @@ def test_a_retimed_field_shows_the_moment_of_its_field_time(
     bpy: ModuleType, tmp_path: Path
 ) -> None:
     run = make_moving_run(tmp_path / "moving", turn=2.0, rise=0.5, scene="box")
-    field = field_scene(bpy, run.path)
+    field = field_scene(bpy, run)
     scene = bpy.context.scene
     scene.camera.location, scene.camera.rotation_euler = (0.0, -4.0, 0.2), (1.5708, 0.0, 0.0)
     settings = field.neural_field

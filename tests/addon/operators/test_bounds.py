@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +12,7 @@ from neural_fields.addon.scene.errors import SceneError
 
 from neural_backend.datasets.loading import load_capture
 from tests.neural_backend.datasets.small_captures import write_small_capture
+from tests.worker_python import WORKER_PYTHON
 
 pytestmark = [pytest.mark.blender, pytest.mark.timeout(120)]
 
@@ -72,7 +72,7 @@ def test_an_imported_capture_is_learned_with_the_boxs_bounds(
     scene = bpy.context.scene
     scene.neural_fields.training.capture = str(capture)
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
-    monkeypatch.setattr(session, "find_python", lambda _preference: Path(sys.executable))
+    monkeypatch.setattr(session, "find_python", lambda _preference: WORKER_PYTHON)
     try:
         bpy.ops.neural_fields.apply_bounds()
     finally:

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +12,7 @@ from PIL import Image, ImageFilter
 from neural_backend.datasets.loading import load_capture
 from tests.neural_backend.datasets.small_captures import ring_of_poses
 from tests.neural_backend.jobs.test_check_capture import change, photo, write_photos
+from tests.worker_python import WORKER_PYTHON
 
 pytestmark = [pytest.mark.blender, pytest.mark.timeout(120)]
 
@@ -102,7 +102,7 @@ def test_a_scene_without_cameras_gets_a_rig(bpy: ModuleType) -> None:
 
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(session, "find_python", lambda _preference: Path(sys.executable))
+    monkeypatch.setattr(session, "find_python", lambda _preference: WORKER_PYTHON)
     yield
     session.stop()
 

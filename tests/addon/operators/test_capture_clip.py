@@ -15,6 +15,7 @@ from PIL import Image
 from neural_backend.datasets.loading import load_capture
 from neural_backend.geometry.cameras import project
 from neural_backend.jobs.view_files import write_video
+from tests.worker_python import WORKER_PYTHON
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -131,7 +132,7 @@ def test_a_movies_frames_are_written_by_the_worker(
     assert clip.source == "MOVIE"
     clip.frame_offset = 2
     solve(bpy, clip)
-    monkeypatch.setattr(session, "find_python", lambda _preference: Path(sys.executable))
+    monkeypatch.setattr(session, "find_python", lambda _preference: WORKER_PYTHON)
     folder = tmp_path / "capture"
     try:
         bpy.ops.neural_fields.capture_from_clip(folder=str(folder), hold_out=0)

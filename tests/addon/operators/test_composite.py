@@ -11,8 +11,8 @@ import pytest
 from neural_fields.addon import compat
 from neural_fields.addon.scene import compositing
 
+from tests.addon.analytic_runs import make_run
 from tests.addon.engine_scene import add_camera, analytic_workers
-from tests.analytic_run import make_run
 
 pytestmark = [pytest.mark.blender, pytest.mark.timeout(240)]
 
@@ -27,7 +27,7 @@ def _worker() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def run_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_run(tmp_path_factory.mktemp("field")).path
+    return make_run(tmp_path_factory.mktemp("field"))
 
 
 @pytest.fixture
@@ -48,8 +48,7 @@ def field(bpy: ModuleType, run_path: Path) -> Any:
     plane.rotation_euler = (np.pi / 2, 0.0, np.pi / 4)
     plane.scale = (3.0, 0.5, 1.0)
     material = bpy.data.materials.new("Green")
-    material.use_nodes = True
-    tree = material.node_tree
+    tree = compat.shader_nodes(material)
     tree.nodes.clear()
     light = tree.nodes.new("ShaderNodeEmission")
     light.inputs["Color"].default_value = (*GREEN, 1.0)

@@ -15,28 +15,20 @@ from neural_fields.addon.worker.protocol import messages
 from PIL import Image
 
 from neural_backend.datasets.loading import load_capture
+from tests.addon.analytic_runs import make_moving_run
 from tests.rigid_motion import moved_rigidly
-from tests.worker_python import WORKER_PYTHON, run_with_backend
+from tests.worker_python import WORKER_PYTHON
 
 WORKER = Path(__file__).with_name("moving_worker.py")
 MOTION = {"turn": 2.0, "rise": 0.5, "scene": "box"}
-MAKE_RUN = (
-    "import json, sys; from pathlib import Path; "
-    "from tests.analytic_motion import make_moving_run; "
-    "print(make_moving_run(Path(sys.argv[1]), **json.loads(sys.argv[2])).path)"
-)
 FIRST, LAST = 11, 15
 
 pytestmark = [pytest.mark.blender, pytest.mark.timeout(120)]
 
 
-def make_run(folder: Path, **options: Any) -> Path:
-    return Path(run_with_backend(MAKE_RUN, folder, json.dumps(options)).strip())
-
-
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_run(tmp_path_factory.mktemp("moving"), **MOTION)
+    return make_moving_run(tmp_path_factory.mktemp("moving"), **MOTION)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -108,7 +100,7 @@ def test_a_field_of_a_capture_without_frames_takes_the_scenes_range(
     bpy: ModuleType, tmp_path: Path
 ) -> None:
     bpy.context.scene.frame_start, bpy.context.scene.frame_end = 5, 9
-    run = make_run(tmp_path, time_map=None, num_views=3)
+    run = make_moving_run(tmp_path, time_map=None, num_views=3)
     bpy.ops.neural_fields.add_field(run=str(run))
     settings = bpy.context.object.neural_field
     assert (settings.moves, settings.frame_start, settings.frame_end) == (True, 5, 9)

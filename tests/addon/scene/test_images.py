@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from neural_fields.addon.compat import shader_nodes
 from neural_fields.addon.scene import images
 from neural_fields.addon.scene.errors import SceneError
 from PIL import Image
@@ -76,8 +77,8 @@ def test_blender_itself_shows_the_right_picture_at_each_frame(
     user = camera.data.background_images[0].image_user
     bpy.ops.mesh.primitive_plane_add(size=20)
     material = bpy.data.materials.new("Screen")
-    material.use_nodes = True
-    nodes, links = material.node_tree.nodes, material.node_tree.links
+    tree = shader_nodes(material)
+    nodes, links = tree.nodes, tree.links
     nodes.clear()
     texture, glow = nodes.new("ShaderNodeTexImage"), nodes.new("ShaderNodeEmission")
     output = nodes.new("ShaderNodeOutputMaterial")

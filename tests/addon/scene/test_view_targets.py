@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,9 +11,25 @@ from neural_fields.addon.scene import meshes, view_targets
 from neural_fields.addon.scene.ply import MeshArrays, read_ply
 from PIL import Image
 
+from tests.worker_python import run_with_backend
+
 pytestmark = [pytest.mark.blender, pytest.mark.timeout(120)]
 
 FRAMES = [11, 12, 13]
+WRITE_TEXTURED = """
+import json, sys
+from pathlib import Path
+import numpy as np
+from neural_backend.meshing.mesh import Mesh
+from neural_backend.meshing.texture import Texture
+from neural_backend.meshing.textured_files import write_textured
+
+given = {name: np.array(values, np.float32) for name, values in json.loads(sys.argv[2]).items()}
+normals = np.tile(np.float32([0, 0, 1]), (3, 1))
+mesh = Mesh(given["vertices"], np.array([[0, 1, 2]]), normals, given["vertices"])
+texture = Texture(given["uvs"], np.full((8, 8, 3), 200, np.uint8))
+print(write_textured(mesh, texture, Path(sys.argv[1])))
+"""
 
 
 @pytest.fixture
@@ -85,16 +102,10 @@ def test_a_strip_lies_at_its_frames_above_what_is_there_and_is_renewed(
 def test_a_texture_is_shown_and_materials_of_the_artist_stay(
     bpy: ModuleType, tmp_path: Path
 ) -> None:
-    pytest.importorskip("torch", reason="needs the backend to write the mesh")
-    from neural_backend.meshing.mesh import Mesh
-    from neural_backend.meshing.texture import Texture
-    from neural_backend.meshing.textured_files import write_textured
-
     vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], np.float32)
     uvs = np.array([[[0.1, 0.2], [0.9, 0.2], [0.1, 0.7]]], np.float32)
-    mesh = Mesh(vertices, np.array([[0, 1, 2]]), np.tile(np.float32([0, 0, 1]), (3, 1)), vertices)
-    texture = Texture(uvs, np.full((8, 8, 3), 200, np.uint8))
-    picture = write_textured(mesh, texture, tmp_path / "mesh.ply")
+    given = json.dumps({"vertices": vertices.tolist(), "uvs": uvs.tolist()})
+    picture = Path(run_with_backend(WRITE_TEXTURED, tmp_path / "mesh.ply", given).strip())
     arrays = read_ply(tmp_path / "mesh.ply")
     assert arrays.corner_uvs is not None
     np.testing.assert_allclose(arrays.corner_uvs, uvs)

@@ -11,18 +11,41 @@ from neural_fields.addon import compat
 from neural_fields.addon.scene import volumes
 from neural_fields.addon.scene.errors import SceneError
 
+from tests.worker_python import run_with_backend
+
 pytestmark = [pytest.mark.blender, pytest.mark.timeout(300), pytest.mark.slow]
 
 SIDE, PIXELS, REACH = 64, 6, 1.4
 VOXEL = 2 / SIDE
+WRITE = """
+import sys
+from pathlib import Path
+import bpy
+sys.path.insert(0, "scripts")
+import headless_blender
+headless_blender.load_extension()
+from neural_fields.addon import compat
+from neural_fields.addon.scene import volumes
+
+blocks = volumes.read_blocks(Path(sys.argv[1]))
+volumes.write_vdb(compat.vdb_module(), blocks, Path(sys.argv[2]))
+"""
 
 
 @pytest.fixture
-def vdb(bpy: ModuleType) -> Any:
+def vdb(bpy: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Blender's module. Where it has none, files are written by the Blender beside the worker: 4.5,
+    which fills the same place with a voxel as 4.2, the only version without a module.
+    """
     module = compat.vdb_module()
     if module is None:
-        pytest.skip("this Blender cannot write OpenVDB")
+        monkeypatch.setattr(volumes, "write_vdb", written_elsewhere)
     return module
+
+
+def written_elsewhere(_vdb: None, given: volumes.VolumeBlocks, path: Path) -> None:
+    np.savez(path.with_suffix(".npz"), **vars(given))
+    run_with_backend(WRITE, path.with_suffix(".npz"), path)
 
 
 @pytest.fixture
@@ -147,7 +170,9 @@ def test_files_play_at_their_frames_and_gaps_are_refused(
     for frame, number in ((5, 11), (12, 12), (13, 13), (20, 13)):
         scene.frame_set(frame)
         seen = shown.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
-        assert seen.grids.load()
+        seen.grids.load()  # says in 4.2 that it failed where it had nothing to do
+        assert seen.grids.is_loaded
+        assert {grid.name for grid in seen.grids} == {volumes.DENSITY, volumes.EMISSION}
         assert Path(seen.grids.frame_filepath).name == f"volume_{number:04d}.vdb"
     again = volumes.put_volume(field, shown, files[:1], [11])
     assert again == shown
