@@ -5,6 +5,7 @@
 add-on import; no torch. The worker that the tests start runs in `.venv`, as it does for artists.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -16,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 from xml.etree import ElementTree
 
 import environment
@@ -34,6 +36,8 @@ PACKAGES = (
 )
 TESTS = ("tests/addon", "tests/end_to_end/test_extension.py")
 NEEDED_GB = 2
+LONGEST_S = 1800
+"""A Blender that hangs is ended after this time."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ def run_tests(
     tests = () if names_files else TESTS
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="neural_fields_") as folder:
-        report = Path(folder) / "report.xml"
+        report, said = Path(folder) / "report.xml", Path(folder) / "said.txt"
         # A profile of its own: neither the user's preferences nor other extensions take part.
         profile = Path(folder) / "profile"
         profile.mkdir()
@@ -117,26 +121,38 @@ def run_tests(
         variables = {name: value for name, value in os.environ.items() if name not in foreign}
         variables["BLENDER_USER_RESOURCES"] = str(profile)
         variables["NEURAL_FIELDS_PYTHON"] = sys.executable
-        done = subprocess.run(
-            [
-                str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider",
-                f"--junitxml={report}", *arguments, *tests,
-            ],
-            cwd=environment.ROOT,
-            env=variables,
-            stdout=subprocess.PIPE if shown_late else None,
-            stderr=subprocess.STDOUT if shown_late else None,
-            text=True,
-            errors="replace",
-        )  # fmt: skip
+        command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        command += [f"--junitxml={report}", *arguments, *tests]
+        with said.open("wb") if shown_late else contextlib.nullcontext() as output:
+            status = _status_of(command, variables, output)
         if shown_late:
-            environment.say(f"Blender {version}:\n{done.stdout}")
-        found = read_report(version, report, done.returncode)
+            text = said.read_text(encoding="utf-8", errors="replace")
+            environment.say(f"Blender {version}:\n{text}")
+        found = read_report(version, report, status)
     return Outcome(**{**vars(found), "seconds": time.monotonic() - started})
 
 
-def read_report(version: str, report: Path, status: int) -> Outcome:
+def _status_of(
+    command: list[str], variables: dict[str, str], output: IO[bytes] | None
+) -> int | None:
+    """The exit status of pytest; None where it was ended because it went on for too long."""
+    try:
+        return subprocess.run(
+            command,
+            cwd=environment.ROOT,
+            env=variables,
+            stdout=output,
+            stderr=output,
+            timeout=LONGEST_S,
+        ).returncode
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def read_report(version: str, report: Path, status: int | None) -> Outcome:
     """The counts of a JUnit report. One that is missing or a strange exit status is a problem."""
+    if status is None:
+        return Outcome(version, problem=f"the tests did not end within {LONGEST_S / 60:.0f} min")
     if not report.is_file():
         return Outcome(version, problem=f"pytest ended with status {status} and left no report")
     counts = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)

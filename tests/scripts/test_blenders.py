@@ -169,6 +169,48 @@ def test_a_blender_that_crashes_or_tests_nothing_is_not_green(
     assert not blenders.read_report("4.2", tmp_path / "missing.xml", -11).is_green
 
 
+@pytest.mark.parametrize("shown_late", [False, True])
+def test_a_blender_that_hangs_is_ended_and_is_not_green(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shown_late: bool
+) -> None:
+    monkeypatch.setattr(blenders, "LONGEST_S", 0.2)
+    python = stand_in(tmp_path / "python", "exec sleep 60")
+    outcome = blenders.run_tests("5.2", python, shown_late=shown_late)
+    assert not outcome.is_green
+    assert "did not end" in outcome.problem
+    assert outcome.seconds < 30
+
+
+def test_several_blenders_are_tested_at_once_and_told_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each stand-in waits for the other, so one after another they would not end."""
+    report = REPORT.format(tests=3, failures=0, errors=0, skipped=0).replace('"', "'")
+
+    def ensure(version: str) -> Path:
+        if version == "5.0":
+            raise environment.SetupError("no network")
+        other = {"4.2": "5.2", "5.2": "4.2"}[version]
+        return stand_in(
+            tmp_path / f"python_{version}",
+            f"echo said by {version}; touch {tmp_path}/began_{version}; "
+            f"while ! test -e {tmp_path}/began_{other}; do sleep 0.02; done; "
+            'for word in "$@"; do case $word in --junitxml=*) file=${word#*=};; esac; done; '
+            f'printf "%s" "{report}" >$file',
+        )
+
+    monkeypatch.setattr(blenders, "ensure", ensure)
+    monkeypatch.setattr(blenders, "LONGEST_S", 60)
+    monkeypatch.setattr(blenders.os, "cpu_count", lambda: 2)
+    outcomes = blenders.run(["4.2", "5.0", "5.2"])
+    assert [one.version for one in outcomes] == ["4.2", "5.0", "5.2"]
+    assert [one.is_green for one in outcomes] == [True, False, True]
+    said = capsys.readouterr().out
+    for version in ("4.2", "5.2"):
+        assert f"Blender {version}:\nsaid by {version}" in said
+    assert "5.0: no network" in said
+
+
 def test_the_table_has_a_line_a_version_and_says_what_could_not_be_tested() -> None:
     lines = blenders.table(
         [

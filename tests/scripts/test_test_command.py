@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -78,6 +79,18 @@ def test_continuous_integration_tests_the_oldest_and_the_newest_after_the_whole_
     assert len(commands.blenders) == 1
     commands.failing = "ends"
     assert command.main([]) == 1
+
+
+def test_what_continuous_integration_runs_says_that_it_is_that(tmp_path: Path) -> None:
+    """By a stand-in for Python, called from another folder and without CI in the environment."""
+    python = tmp_path / "python3"
+    python.write_text(f'#!/bin/sh\necho "$CI $PWD $*" >{tmp_path}/called\n', encoding="utf-8")
+    python.chmod(0o755)
+    variables = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    script = command.environment.ROOT / ".ci" / "run"
+    subprocess.run(["bash", script], check=True, cwd=tmp_path, env=variables)
+    called = (tmp_path / "called").read_text(encoding="utf-8")
+    assert called == f"true {command.environment.ROOT} scripts/test.py\n"
 
 
 def test_the_tests_run_in_the_projects_own_environment() -> None:
