@@ -261,7 +261,7 @@ def makes_environments(python: Path, version: tuple[int, int]) -> bool:
 
 
 def fetch_python(name: str) -> Path | None:
-    """Has `uv` put a Python into `.blenders/python`; None where it cannot, as without a network."""
+    """Has `uv` put a Python into `.blenders/python`; None where it cannot, and it says why."""
     uv = shutil.which("uv")
     if uv is None:
         tools = FOLDER / "uv"
@@ -269,12 +269,12 @@ def fetch_python(name: str) -> Path | None:
         if not Path(uv).is_file():
             made = environment.succeeds([sys.executable, "-m", "venv", str(tools)])
             python = tools / "bin" / "python"
-            if not made or not environment.run_pip(python, "install", "uv", show_errors=False)[0]:
+            if not made or not environment.run_pip(python, "install", "uv")[0]:
                 return None
     target = FOLDER / "python"
     variables = {**os.environ, "UV_PYTHON_INSTALL_DIR": str(target)}
     command = [uv, "python", "install", name, "--no-bin"]
-    if not environment.run_quietly(command, variables, show_errors=False)[0]:
+    if not environment.run_quietly(command, variables)[0]:
         return None
     found = sorted(target.glob(f"cpython-{name}.*/bin/python{name}"))
     return found[-1] if found else None
