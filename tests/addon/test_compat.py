@@ -23,7 +23,7 @@ def test_volumes_are_written_by_the_module_that_blender_brings_if_it_brings_one(
     python = Path(bpy.utils.resource_path("LOCAL")) / "python"
     brought = [*python.rglob("openvdb*.so"), *python.rglob("openvdb*.pyd")]
     module = compat.vdb_module()
-    assert [module is not None] == [bool(brought)]
+    assert (module is not None) == bool(brought)
     if module is not None:
         assert Path(module.__file__) in brought
         assert compat.vdb_module() is module
