@@ -39,12 +39,16 @@ def add_camera(bpy: ModuleType, location: tuple, rotation: tuple = (1.2, 0.0, 0.
 
 
 def choose_format(scene: Any, file_format: str) -> None:
-    """Since 5.0 the kind of medium has to be right first."""
+    """Since 5.0 the kind of medium has to be right first, and each pass is a part of its own, which
+    5.0 and 5.1 cannot write where pixels are not square.
+    """
     image = scene.render.image_settings
     if hasattr(image, "media_type"):
         several = file_format == "OPEN_EXR_MULTILAYER"
         image.media_type = "MULTI_LAYER_IMAGE" if several else "IMAGE"
     image.file_format = file_format
+    if hasattr(image, "use_exr_interleave"):
+        image.use_exr_interleave = True
 
 
 def field_scene(bpy: ModuleType, run: Path) -> Any:
@@ -71,12 +75,11 @@ def read_passes(file: Path) -> dict[str, np.ndarray]:
     import OpenEXR
 
     with OpenEXR.File(str(file)) as opened:
-        (left, top), (right, bottom) = opened.parts[0].header["dataWindow"]
+        (part,) = opened.parts
+        (left, top), (right, bottom) = part.header["dataWindow"]
         size = (int(bottom - top) + 1, int(right - left) + 1)
-        channels = {  # since 5.0 each pass is a part of its own
-            name.partition(".")[2]: channel.pixels
-            for part in opened.parts
-            for name, channel in part.channels.items()
+        channels = {
+            name.partition(".")[2]: channel.pixels for name, channel in part.channels.items()
         }
     passes: dict[str, np.ndarray] = {}
     for name, letters in (("Combined", "RGBA"), ("Depth", "Z"), ("Field Alpha", "A")):
