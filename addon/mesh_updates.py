@@ -12,8 +12,9 @@ import bpy
 
 from . import session
 from .compat import by_session_uid
-from .job_options import absolute, device_of
+from .job_options import device_of
 from .scene.bounds import box_of
+from .scene.chosen import run_of
 from .scene.time_maps import time_of_field
 from .worker.protocol import messages
 
@@ -56,7 +57,7 @@ def mesh_job(field: bpy.types.Object, coarse: bool, frame: int) -> messages.Extr
         SceneError: where the crop box is flat, or the time map has no length.
     """
     settings = field.neural_field.mesh
-    run = absolute(field.neural_field.run)
+    run = str(run_of(field))
     lower, upper = _crop(field)
     job = messages.ExtractMesh(
         job_id=session.new_job_id(),

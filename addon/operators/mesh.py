@@ -12,12 +12,12 @@ from .jobs import (
     OnField,
     Outcome,
     RefusedError,
-    absolute,
     choose,
     device_of,
     do,
     field_of,
     reporting,
+    run_of,
     scene_of,
 )
 
@@ -55,7 +55,7 @@ class NEURALFIELDS_OT_extract_mesh(OnField, MeshProperties, bpy.types.Operator):
             return {"CANCELLED"}
         job = messages.ExtractMesh(
             job_id=session.new_job_id(),
-            run=absolute(field.neural_field.run),
+            run=str(run_of(field)),
             resolution=options["resolution"],
             surface=options["surface"],
             level=options["level"],

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which field or shape is meant: what is active, or the only one there is."""
 
+from pathlib import Path
+
 import bpy
+
+from .run_references import absolute_path
 
 
 def field_of(context: bpy.types.Context) -> bpy.types.Object | None:
@@ -29,3 +33,22 @@ def shape_of(context: bpy.types.Context) -> bpy.types.Object | None:
 def is_linked(item: bpy.types.ID) -> bool:
     """Whether a data-block lies in another .blend file, from where it cannot be changed."""
     return item.library is not None
+
+
+def still_there(item: bpy.types.Object | None) -> bpy.types.Object | None:
+    """An object that a property names, or None: one that was deleted lives on, in no scene, as long
+    as a property points to it.
+    """
+    return item if item is not None and item.users_scene else None
+
+
+def run_of(field: bpy.types.Object) -> Path:
+    """A field's run folder. A path that is relative (`//`) is so to the file the field lies in, which
+    of a linked one is its library.
+    """
+    run, owner = field.neural_field.run, field
+    if field.override_library is not None:
+        # An override keeps the words of what it overrides, as long as they are not changed.
+        reference = field.override_library.reference
+        owner = reference if reference.neural_field.run == run else field
+    return absolute_path(run, owner)

@@ -9,6 +9,7 @@ from typing import Any
 import bpy
 
 from ..compat import usd_modules, window_override
+from .chosen import still_there
 from .errors import SceneError
 from .images import relative_path
 from .meshes import color_material, show_colors_in_solid_view
@@ -51,6 +52,7 @@ def put_mesh_sequence(
             f"{stem.parent} cannot be written: {error.strerror}.",
             "Choose a folder that you may write to, on a disk with free space.",
         ) from error
+    existing = still_there(existing)
     cache = None if existing is None else _cache_of(existing)
     colored = read_ply(files[order[0]]).colors is not None
     if existing is None:

@@ -7,6 +7,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from .chosen import still_there
 from .images import load_image
 from .ply import MeshArrays
 
@@ -185,6 +186,7 @@ def put_mesh(
     Modifiers, materials, transforms and name of an existing one stay. `picture` is the texture that
     belongs to the mesh's coordinates.
     """
+    existing = still_there(existing)
     if existing is not None and isinstance(existing.data, bpy.types.Mesh):
         fill_mesh(existing.data, arrays)
         show_texture(existing, picture)

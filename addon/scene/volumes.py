@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import bpy
 import numpy as np
 from numpy.typing import NDArray
 
 from ..compat import vdb_centers_voxels
+from .chosen import still_there
 from .errors import SceneError
 from .images import relative_path
 
@@ -36,7 +38,8 @@ class VolumeBlocks:
 def read_blocks(path: Path) -> VolumeBlocks:
     """Raises SceneError where the file is not what the worker writes."""
     try:
-        with np.load(path, allow_pickle=False) as values:
+        # numpy leaves a file open that it cannot read.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as values:
             return VolumeBlocks(
                 values["lower"],
                 float(values["voxel"]),
@@ -44,7 +47,7 @@ def read_blocks(path: Path) -> VolumeBlocks:
                 values["density"],
                 values["emission"],
             )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise SceneError(f"{path} is no volume ({error}).", "Extract the volume again.") from error
 
 
@@ -100,7 +103,7 @@ def put_volume(
             "The frames have gaps, and Blender plays only sequences of volumes without gaps.",
             "Extract every frame of the range.",
         )
-    shown = existing
+    shown = still_there(existing)
     if shown is None or shown.type != "VOLUME":
         data = bpy.data.volumes.new(f"{field.name} Volume")
         shown = bpy.data.objects.new(data.name, data)
