@@ -60,7 +60,8 @@ class NEURALFIELDS_OT_composite(bpy.types.Operator):
 
 class NEURALFIELDS_OT_remove_composite(bpy.types.Operator):
     """Take the nodes that put scene and fields together out again, with the scene that renders the
-    fields"""
+    fields
+    """
 
     bl_idname = "neural_fields.remove_composite"
     bl_label = "Remove Composite"

@@ -111,7 +111,9 @@ def _bring_in(record: session.JobRecord) -> None:
     scene = by_session_uid(bpy.data.scenes, record.target.scene)
     # Once, with the first volume: whoever switches it back has reasons.
     if is_new and scene is not None and march_volumes(scene):
-        record.note += "; Cycles adds up this scene's volumes by steps now (Render, Volumes, Biased)"
+        record.note += (
+            "; Cycles adds up this scene's volumes by steps now (Render, Volumes, Biased)"
+        )
 
 
 def register() -> None:

@@ -43,8 +43,8 @@ def still_there(item: bpy.types.Object | None) -> bpy.types.Object | None:
 
 
 def run_of(field: bpy.types.Object) -> Path:
-    """A field's run folder. A path that is relative (`//`) is so to the file the field lies in, which
-    of a linked one is its library.
+    """A field's run folder. A relative path (`//`) is so to the file in which the field lies: of a
+    linked one, its library.
     """
     run, owner = field.neural_field.run, field
     if field.override_library is not None:

@@ -87,7 +87,8 @@ def build_from_files(
 ) -> list[bpy.types.Node]:
     """The same of views and depths that were rendered, each at its frame of the timeline.
 
-    `scale` is how large the field's unit of length is in the scene. A composite that was there is replaced, its second scene included.
+    `scale` is how large the field's unit of length is in the scene. A composite that was there is
+    replaced, its second scene included.
 
     Raises:
         SceneError: where a picture is missing, or their numbers have gaps.

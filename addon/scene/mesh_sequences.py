@@ -13,6 +13,7 @@ from .chosen import still_there
 from .errors import SceneError
 from .images import relative_path
 from .meshes import color_material, show_colors_in_solid_view
+from .placing import link_beside
 from .ply import read_ply
 from .usd_meshes import PRIM, write_usd
 
@@ -100,8 +101,7 @@ def _import(field: bpy.types.Object, path: Path, colored: bool) -> bpy.types.Obj
         found.data.materials.append(color_material())
     for collection in list(found.users_collection):
         collection.objects.unlink(found)
-    for collection in field.users_collection:
-        collection.objects.link(found)
+    link_beside(found, field)
     for item in layer.objects:
         item.select_set(item in selected)
     layer.objects.active = active

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .chosen import still_there
 from .images import load_image
+from .placing import link_beside
 from .ply import MeshArrays
 
 COLOR_ATTRIBUTE = "Col"
@@ -201,7 +202,6 @@ def put_mesh(
     surface.parent = field
     if picture is not None:
         show_texture(surface, picture)
-    for collection in field.users_collection:
-        collection.objects.link(surface)
+    link_beside(surface, field)
     show_colors_in_solid_view()
     return surface

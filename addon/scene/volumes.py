@@ -17,6 +17,7 @@ from ..compat import vdb_centers_voxels
 from .chosen import still_there
 from .errors import SceneError
 from .images import relative_path
+from .placing import link_beside
 
 MATERIAL = "Neural Field Volume"
 DENSITY, EMISSION = "density", "emission"
@@ -108,8 +109,7 @@ def put_volume(
         data = bpy.data.volumes.new(f"{field.name} Volume")
         shown = bpy.data.objects.new(data.name, data)
         shown.parent = field
-        for collection in field.users_collection:
-            collection.objects.link(shown)
+        link_beside(shown, field)
         data.materials.append(volume_material())
     volume: Any = shown.data
     volume.filepath = relative_path(files[0])
