@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Solving with a COLMAP that only pretends: a script that knows the answer and the real words."""
 
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -226,14 +225,11 @@ def test_the_scene_stands_upright_though_the_model_does_not(
 
 @pytest.mark.slow
 def test_the_cameras_of_real_photos_are_those_that_others_have_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten photos of the fox, against the poses that came with them, up to place, size and turn."""
     pytest.importorskip("pycolmap", reason="needs pycolmap, which finds the cameras")
-    folder = os.environ.get("NEURAL_FIELDS_TEST_DATA", "")
-    fox = Path(folder) / "fox"
-    if not folder or not (fox / "images").is_dir():
-        pytest.skip("needs NEURAL_FIELDS_TEST_DATA with the fox's photos")
+    fox = shared_data / "fox"
     monkeypatch.delenv("NEURAL_FIELDS_COLMAP", raising=False)
     monkeypatch.setattr(colmap_program.shutil, "which", lambda _name: None)
     chosen = tmp_path / "photos"
