@@ -179,6 +179,18 @@ def test_of_many_changes_of_the_level_only_the_last_is_meshed_finely(
     assert field.neural_field.mesh_object["neural_field_level"] == 40.0
 
 
+def test_the_live_level_begins_at_that_of_the_mesh_which_is_there(
+    bpy: ModuleType, field: Any
+) -> None:
+    settings = field.neural_field.mesh
+    settings.is_live = True
+    assert settings.live_level == 10.0
+    settings.is_live = False
+    bpy.ops.neural_fields.extract_mesh(resolution=12, level=33.0, surface="density")
+    settings.is_live = True
+    assert settings.live_level == pytest.approx(33.0)
+
+
 def test_extracting_again_keeps_to_the_level_that_was_found_live(
     bpy: ModuleType, field: Any
 ) -> None:
