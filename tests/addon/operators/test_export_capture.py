@@ -13,7 +13,7 @@ from neural_fields.addon import preferences, session
 from neural_fields.addon.output_settings import DIALECTS
 from neural_fields.addon.worker.protocol import messages
 
-from tests.addon.operators.real_runs import add_field, make_still_run, real_worker, sent
+from tests.addon.operators.real_runs import real_worker, sent, train
 from tests.tiny_capture import write_tiny_capture
 from tests.worker_python import run_with_backend
 
@@ -68,12 +68,11 @@ def test_what_is_not_named_is_the_capture_for_training_then_that_of_the_field(
     bpy: ModuleType, capture: Path, tmp_path: Path
 ) -> None:
     assert not bpy.ops.neural_fields.export_capture.poll()
-    run = make_still_run(tmp_path / "ball")
-    add_field(bpy, run)
-    job_capture = run / "capture.json"
-    job_capture.write_bytes((run.parent / "capture" / "transforms.json").read_bytes())
+    train(bpy, tmp_path)
+    job_capture = tmp_path / "run" / "capture.json"
     bpy.ops.neural_fields.export_capture(output=str(tmp_path / "a"))
     assert Path(sent(messages.Convert).capture) == job_capture
+    assert len(read(tmp_path / "a")) == 8
     bpy.context.scene.neural_fields.training.capture = str(capture)
     bpy.ops.neural_fields.export_capture(output=str(tmp_path / "b"))
     assert Path(sent(messages.Convert).capture) == capture
