@@ -2,6 +2,7 @@
 """Which field or shape is meant: what is active, or the only one there is."""
 
 from pathlib import Path
+from typing import Any
 
 import bpy
 
@@ -42,7 +43,7 @@ def still_there(item: bpy.types.Object | None) -> bpy.types.Object | None:
     return item if item is not None and item.users_scene else None
 
 
-def run_of(field: bpy.types.Object) -> Path:
+def run_of(field: Any) -> Path:
     """A field's run folder. A relative path (`//`) is so to the file in which the field lies: of a
     linked one, its library.
     """

@@ -22,6 +22,9 @@ from ..geometry.colors import linear_to_srgb, srgb_to_linear
 NO_DEPTH = 1e10
 """Depth where nothing is seen, as Blender's own depth pass has it."""
 
+NOTE = "neural_fields_view"
+"""Where a picture keeps its note: a text of a PNG, an attribute of an EXR."""
+
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
@@ -33,10 +36,6 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-NOTE = "neural_fields_view"
-"""Where a picture keeps its note: a text of a PNG, an attribute of an EXR."""
 
 
 def write_png(path: Path, rgba: NDArray[np.floating], bits: int = 8, note: str = "") -> None:
