@@ -14,7 +14,8 @@ from . import session
 from .compat import by_session_uid
 from .job_options import device_of
 from .scene.bounds import box_of
-from .scene.chosen import run_of, still_there
+from .scene.chosen import run_of
+from .scene.placing import still_there
 from .scene.time_maps import time_of_field
 from .worker.protocol import messages
 

@@ -9,8 +9,8 @@ from bpy.props import StringProperty
 
 from .. import session
 from ..motion_settings import BakeProperties, MeshSequenceProperties
-from ..scene.chosen import still_there
 from ..scene.motion_caches import matrix_between, write_vertices
+from ..scene.placing import still_there
 from ..scene.time_maps import times_along
 from ..settings import FORGET
 from ..worker.protocol import JobError, messages

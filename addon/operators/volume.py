@@ -8,8 +8,8 @@ import bpy
 from .. import session
 from ..compat import by_session_uid, march_volumes, vdb_module
 from ..output_settings import VolumeProperties
-from ..scene.chosen import still_there
 from ..scene.errors import SceneError
+from ..scene.placing import still_there
 from ..scene.time_maps import times_along
 from ..scene.volumes import put_volume, read_blocks, write_vdb
 from ..worker.protocol import messages

@@ -3,7 +3,8 @@
 
 import bpy
 
-from ..scene.chosen import field_of, is_linked, still_there
+from ..scene.chosen import field_of, is_linked
+from ..scene.placing import still_there
 from ..training_settings import label_of
 from .base import InTab, OnField, column_of, draw_area, draw_crop, draw_frames, draw_settings
 

@@ -36,13 +36,6 @@ def is_linked(item: bpy.types.ID) -> bool:
     return item.library is not None
 
 
-def still_there(item: bpy.types.Object | None) -> bpy.types.Object | None:
-    """An object that a property names, or None: one that was deleted lives on, in no scene, as long
-    as a property points to it.
-    """
-    return item if item is not None and item.users_scene else None
-
-
 def run_of(field: Any) -> Path:
     """A field's run folder. A relative path (`//`) is so to the file in which the field lies: of a
     linked one, its library.

@@ -9,11 +9,10 @@ from typing import Any
 import bpy
 
 from ..compat import usd_modules, window_override
-from .chosen import still_there
 from .errors import SceneError
 from .images import relative_path
 from .meshes import color_material, show_colors_in_solid_view
-from .placing import link_beside
+from .placing import link_beside, still_there
 from .ply import read_ply
 from .usd_meshes import PRIM, write_usd
 

@@ -7,9 +7,8 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from .chosen import still_there
 from .images import load_image
-from .placing import link_beside
+from .placing import link_beside, still_there
 from .ply import MeshArrays
 
 COLOR_ATTRIBUTE = "Col"

@@ -1,7 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where in the scenes a new object goes."""
+"""Whether an object is in any scene, and where a new one goes."""
 
 import bpy
+
+
+def still_there(item: bpy.types.Object | None) -> bpy.types.Object | None:
+    """An object that a property names, or None: one that was deleted lives on, in no scene, as long
+    as a property points to it.
+    """
+    return item if item is not None and item.users_scene else None
 
 
 def link_beside(item: bpy.types.Object, other: bpy.types.Object) -> None:

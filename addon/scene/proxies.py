@@ -5,7 +5,7 @@ from typing import Literal
 
 import bpy
 
-from .chosen import still_there
+from .placing import still_there
 
 Role = Literal["NONE", "SHADOW", "HOLDOUT", "HIDDEN"]
 

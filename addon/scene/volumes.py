@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compat import vdb_centers_voxels
-from .chosen import still_there
 from .errors import SceneError
 from .images import relative_path
-from .placing import link_beside
+from .placing import link_beside, still_there
 
 MATERIAL = "Neural Field Volume"
 DENSITY, EMISSION = "density", "emission"
