@@ -157,6 +157,20 @@ def vdb_centers_voxels(vdb: Any) -> bool:
     return lowest < -0.25
 
 
+def march_volumes(scene: bpy.types.Scene) -> bool:
+    """Has Cycles add volumes up step by step, as it always did before 5.0; whether it did not yet.
+
+    Since then it draws distances by chance, which no step can falsify: right for clouds that
+    scatter, but what only absorbs and glows has noise then, and each picture starts with seconds of
+    preparation.
+    """
+    cycles = getattr(scene, "cycles", None)
+    if cycles is None or getattr(cycles, "volume_biased", True):
+        return False
+    cycles.volume_biased = True
+    return True
+
+
 def strips_of(scene: bpy.types.Scene) -> Any:
     """The strips of a scene's sequencer, which is made where there is none."""
     editor = scene.sequence_editor or scene.sequence_editor_create()

@@ -5,11 +5,15 @@ from typing import Any
 
 from bpy.props import BoolProperty, FloatProperty, IntProperty
 
-from .mesh_updates import on_change
+from .mesh_updates import on_change, on_switch
 
 
 def _level_changed(settings: Any, context: Any) -> None:
     on_change(settings, context)
+
+
+def _switched(settings: Any, context: Any) -> None:
+    on_switch(settings, context)
 
 
 class LiveLevelProperties:
@@ -27,7 +31,7 @@ class LiveLevelProperties:
     is_live: BoolProperty(
         name="Live",
         description="Make the mesh anew whenever the live level is changed",
-        update=_level_changed,
+        update=_switched,
     )
     coarse_resolution: IntProperty(
         name="Coarse Resolution",

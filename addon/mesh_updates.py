@@ -12,8 +12,10 @@ import bpy
 
 from . import session
 from .compat import by_session_uid
-from .job_options import absolute, device_of
+from .job_options import device_of
 from .scene.bounds import box_of
+from .scene.chosen import run_of
+from .scene.placing import still_there
 from .scene.time_maps import time_of_field
 from .worker.protocol import messages
 
@@ -29,6 +31,18 @@ def on_change(settings: Any, _context: Any) -> None:
     field = settings.id_data
     if settings.is_live and field.neural_field.run and not bpy.app.background:
         request(field)
+
+
+def on_switch(settings: Any, context: Any) -> None:
+    """Called by Blender where the live level is switched on or off: it begins at the level of the
+    mesh that is there.
+    """
+    surface = still_there(settings.id_data.neural_field.mesh_object)
+    level = 0.0 if surface is None else float(surface.get("neural_field_level", 0.0))
+    if settings.is_live and level > 0:
+        settings.live_level = level  # asks for the mesh too
+    else:
+        on_change(settings, context)
 
 
 def request(field: bpy.types.Object) -> None:
@@ -56,7 +70,7 @@ def mesh_job(field: bpy.types.Object, coarse: bool, frame: int) -> messages.Extr
         SceneError: where the crop box is flat, or the time map has no length.
     """
     settings = field.neural_field.mesh
-    run = absolute(field.neural_field.run)
+    run = str(run_of(field))
     lower, upper = _crop(field)
     job = messages.ExtractMesh(
         job_id=session.new_job_id(),

@@ -3,7 +3,13 @@
 
 from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
 
-from .settings import FORGET, FORGET_PATH, CropProperties, device_property
+from .settings import (
+    FORGET,
+    FORGET_PATH,
+    FramesProperties,
+    SurfaceProperties,
+    device_property,
+)
 from .worker.protocol import messages, tooltip
 
 
@@ -69,47 +75,19 @@ class FieldTimeProperties:
     )
 
 
-class RangeProperties:
-    use_scene_range: BoolProperty(
-        name="Scene Range",
-        description="Take the scene's frame range instead of the one given here",
-        default=True,
-        options=FORGET,
-    )
-    frame_start: IntProperty(name="Start", description="First frame", default=1, options=FORGET)
-    frame_end: IntProperty(name="End", description="Last frame", default=250, options=FORGET)
+class RangeProperties(FramesProperties):
     frame_step: IntProperty(
         name="Step", description="Frames from one to the next", default=1, min=1, options=FORGET
     )
 
 
-class MeshSequenceProperties(RangeProperties, CropProperties):
+class MeshSequenceProperties(RangeProperties, SurfaceProperties):
     resolution: IntProperty(
         name="Resolution",
         description=tooltip(messages.ExtractMeshSequence, "resolution"),
         default=128,
         min=8,
         soft_max=512,
-        options=FORGET,
-    )
-    level: FloatProperty(
-        name="Level",
-        description=tooltip(messages.ExtractMeshSequence, "level"),
-        min=0.0,
-        options=FORGET,
-    )
-    keep_components: FloatProperty(
-        name="Remove Floaters",
-        description=tooltip(messages.ExtractMeshSequence, "keep_components"),
-        default=0.02,
-        min=0.0,
-        max=1.0,
-        subtype="FACTOR",
-        options=FORGET,
-    )
-    keep_unseen: BoolProperty(
-        name="Keep Unseen",
-        description=tooltip(messages.ExtractMeshSequence, "keep_unseen"),
         options=FORGET,
     )
     output: StringProperty(

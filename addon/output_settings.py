@@ -47,6 +47,13 @@ class ViewTargetProperties:
         description="Put the pictures into the video sequencer",
         options=FORGET,
     )
+    as_composite: BoolProperty(
+        name="Compositor",
+        description=(
+            "Put the pictures in front of and behind the scene by their depth, in the compositor"
+        ),
+        options=FORGET,
+    )
 
 
 class VolumeProperties(RangeProperties, CropProperties):

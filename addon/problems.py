@@ -16,6 +16,7 @@ AREAS: tuple[Area, ...] = ("capture", "training", "shapes", "output")
 _OF_JOBS: dict[type, Area] = {
     messages.Train: "training",
     messages.Convert: "capture",
+    messages.SolveCameras: "capture",
     messages.Inspect: "capture",
     messages.FitShape: "shapes",
     messages.FitLatent: "shapes",
@@ -70,6 +71,7 @@ _FIXES = (
     ("cannot run the worker", Fix("neural_fields.show_preferences", "Open Preferences")),
     ("Its log is", Fix("neural_fields.open_log", "Open Log")),
     ("See the log", Fix("neural_fields.open_log", "Open Log")),
+    ("COLMAP, which finds", Fix("neural_fields.install_environment", "Install")),
     ("no capture", Fix("neural_fields.import_capture", "Choose Capture")),
     ("no camera rig", Fix("neural_fields.add_camera_rig", "Add Camera Rig")),
     ("There are no cameras", Fix("neural_fields.add_camera_rig", "Add Camera Rig")),

@@ -217,22 +217,9 @@ class CropProperties:
     )
 
 
-class MeshProperties(CropProperties):
-    resolution: IntProperty(
-        name="Resolution",
-        description=tooltip(messages.ExtractMesh, "resolution"),
-        default=256,
-        min=8,
-        soft_max=1024,
-        options=FORGET,
-    )
-    surface: EnumProperty(
-        name="Surface",
-        description="What the mesh is made from",
-        items=SURFACES,
-        default="auto",
-        options=FORGET,
-    )
+class SurfaceProperties(CropProperties):
+    """Of which density the surface is, and what of it is kept."""
+
     level: FloatProperty(
         name="Level",
         description=tooltip(messages.ExtractMesh, "level"),
@@ -251,6 +238,24 @@ class MeshProperties(CropProperties):
     keep_unseen: BoolProperty(
         name="Keep Unseen",
         description=tooltip(messages.ExtractMesh, "keep_unseen"),
+        options=FORGET,
+    )
+
+
+class MeshProperties(SurfaceProperties):
+    resolution: IntProperty(
+        name="Resolution",
+        description=tooltip(messages.ExtractMesh, "resolution"),
+        default=256,
+        min=8,
+        soft_max=1024,
+        options=FORGET,
+    )
+    surface: EnumProperty(
+        name="Surface",
+        description="What the mesh is made from",
+        items=SURFACES,
+        default="auto",
         options=FORGET,
     )
     keep_faces: FloatProperty(
@@ -273,25 +278,18 @@ class MeshProperties(CropProperties):
     device: device_property()
 
 
-class ViewsProperties:
-    frame_start: IntProperty(
-        name="Start",
-        description="First frame to render",
-        default=1,
-        options=FORGET,
-    )
-    frame_end: IntProperty(
-        name="End",
-        description="Last frame to render",
-        default=250,
-        options=FORGET,
-    )
+class FramesProperties:
     use_scene_range: BoolProperty(
         name="Scene Range",
-        description="Render the scene's frame range instead of the one given here",
+        description="Take the scene's frame range instead of the one given here",
         default=True,
         options=FORGET,
     )
+    frame_start: IntProperty(name="Start", description="First frame", default=1, options=FORGET)
+    frame_end: IntProperty(name="End", description="Last frame", default=250, options=FORGET)
+
+
+class ViewsProperties(FramesProperties):
     output: StringProperty(
         name="Folder",
         description=tooltip(messages.RenderViews, "output"),

@@ -61,11 +61,15 @@ def write_cameras(file: Path, poses: list[np.ndarray], size: tuple[int, int], **
 
 
 def make_run(
-    folder: Path, scene: str = "sphere", size: tuple[int, int] = (24, 20), softness: float = 0.002
+    folder: Path,
+    scene: str = "sphere",
+    size: tuple[int, int] = (24, 20),
+    softness: float = 0.002,
+    peak: float = 400.0,
 ) -> RunFolder:
     """A trained run, beside a capture of eight exact pictures of which the first is held out."""
     analytic.register()
-    config = analytic.AnalyticConfig(scene=scene, peak=400.0, softness=softness)
+    config = analytic.AnalyticConfig(scene=scene, peak=peak, softness=softness)
     method = analytic.AnalyticMethod(config)
     capture = folder / "capture"
     (capture / "images").mkdir(parents=True)

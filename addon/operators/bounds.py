@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The box that an artist moves: what a capture is about, or what a mesh is cut to."""
 
-from pathlib import Path
 from typing import Any
 
 import bpy
@@ -14,7 +13,17 @@ from ..scene.cameras import bounds_of
 from ..settings import FORGET
 from ..worker.protocol import messages
 from .capture_checks import use_capture
-from .jobs import Outcome, RefusedError, absolute, choose, do, field_of, reporting, scene_of
+from .jobs import (
+    Outcome,
+    RefusedError,
+    absolute,
+    choose,
+    do,
+    field_of,
+    reporting,
+    run_of,
+    scene_of,
+)
 
 _MARGIN = 1.02
 _DEFAULT = np.array([[-1.0] * 3, [1.0] * 3])
@@ -154,7 +163,7 @@ def _add_crop(context: bpy.types.Context, field: bpy.types.Object) -> bpy.types.
     surface = field.neural_field.mesh_object
     box = union_of_boxes([surface], field.matrix_world) if surface is not None else None
     if box is None:
-        box = bounds_of_run(Path(absolute(field.neural_field.run)))
+        box = bounds_of_run(run_of(field))
     box = _DEFAULT if box is None else box
     center = box.mean(axis=0)
     collection = (*field.users_collection, scene_of(context).collection)[0]

@@ -59,7 +59,9 @@ class NEURALFIELDS_OT_composite(bpy.types.Operator):
 
 
 class NEURALFIELDS_OT_remove_composite(bpy.types.Operator):
-    """Take the nodes of Composite With Field out again, with the scene that renders the fields"""
+    """Take the nodes that put scene and fields together out again, with the scene that renders the
+    fields
+    """
 
     bl_idname = "neural_fields.remove_composite"
     bl_label = "Remove Composite"
@@ -67,7 +69,7 @@ class NEURALFIELDS_OT_remove_composite(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if context.scene is not None and compositing.field_scene_of(context.scene) is not None:
+        if context.scene is not None and compositing.is_built(context.scene):
             return True
         cls.poll_message_set("The scene is not composited with a field")
         return False

@@ -8,7 +8,7 @@ from .. import preferences, session
 from ..output_settings import ExportProperties
 from ..settings import FORGET_PATH
 from ..worker.protocol import JobError, messages
-from .jobs import Outcome, RefusedError, absolute, choose, do, field_of, reporting, scene_of
+from .jobs import Outcome, RefusedError, absolute, choose, do, field_of, reporting, run_of, scene_of
 
 
 class NEURALFIELDS_OT_export_capture(ExportProperties, bpy.types.Operator):
@@ -42,7 +42,7 @@ class NEURALFIELDS_OT_export_capture(ExportProperties, bpy.types.Operator):
         options = choose(self, scene.neural_fields.export, "dialect", "output")
         capture = absolute(self.capture) or absolute(scene.neural_fields.training.capture)
         if not capture and field is not None:
-            capture = f"{absolute(field.neural_field.run)}/capture.json"
+            capture = str(run_of(field) / "capture.json")
         try:
             with reporting(self):
                 if not capture:

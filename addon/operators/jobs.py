@@ -10,7 +10,7 @@ import bpy
 from .. import panel_state, session
 from ..job_options import absolute, device_of
 from ..problems import area_of_job, area_of_operator, problem_from
-from ..scene.chosen import field_of, is_linked
+from ..scene.chosen import field_of, is_linked, run_of
 from ..scene.errors import SceneError
 from ..worker.protocol import JobError, messages
 
@@ -25,6 +25,7 @@ __all__ = [
     "field_of",
     "frames_of",
     "reporting",
+    "run_of",
     "scene_of",
 ]
 

@@ -12,12 +12,12 @@ from .jobs import (
     OnField,
     Outcome,
     RefusedError,
-    absolute,
     choose,
     device_of,
     do,
     field_of,
     reporting,
+    run_of,
     scene_of,
 )
 
@@ -44,18 +44,23 @@ class NEURALFIELDS_OT_extract_mesh(OnField, MeshProperties, bpy.types.Operator):
             "texture_size",
             "device",
         )
-        options = choose(self, field.neural_field.mesh, *names)
+        stored = field.neural_field.mesh
+        options = choose(self, stored, *names)
+        given = any(self.properties.is_property_set(name) for name in ("surface", "level"))
+        if stored.is_live and not given and options["surface"] != "depth":
+            # What is looked at was made of this level.
+            options["surface"], options["level"] = "density", stored.live_level
         scene = scene_of(context)
         try:
             with reporting(self):
                 now = range(scene.frame_current, scene.frame_current + 1)
                 (time,) = times_along(scene, field, now).values()
-                crop_min, crop_max = crop_of(self, field.neural_field.mesh, field)
+                crop_min, crop_max = crop_of(self, stored, field)
         except RefusedError:
             return {"CANCELLED"}
         job = messages.ExtractMesh(
             job_id=session.new_job_id(),
-            run=absolute(field.neural_field.run),
+            run=str(run_of(field)),
             resolution=options["resolution"],
             surface=options["surface"],
             level=options["level"],

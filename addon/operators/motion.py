@@ -2,7 +2,6 @@
 """A field's motion as meshes: one a frame, or one whose vertices follow."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import bpy
 import numpy as np
@@ -11,6 +10,7 @@ from bpy.props import StringProperty
 from .. import session
 from ..motion_settings import BakeProperties, MeshSequenceProperties
 from ..scene.motion_caches import matrix_between, write_vertices
+from ..scene.placing import still_there
 from ..scene.time_maps import times_along
 from ..settings import FORGET
 from ..worker.protocol import JobError, messages
@@ -26,6 +26,7 @@ from .jobs import (
     field_of,
     frames_of,
     reporting,
+    run_of,
     scene_of,
 )
 
@@ -49,7 +50,7 @@ class NEURALFIELDS_OT_extract_mesh_sequence(OnField, MeshSequenceProperties, bpy
                 crop_min, crop_max = crop_of(self, stored, field)
             job = messages.ExtractMeshSequence(
                 job_id=session.new_job_id(),
-                run=absolute(field.neural_field.run),
+                run=str(run_of(field)),
                 output=absolute(options["output"]),
                 frames=tuple(times),
                 times=tuple(times.values()),
@@ -87,7 +88,7 @@ class NEURALFIELDS_OT_bake_motion(OnField, BakeProperties, bpy.types.Operator):
         field, scene = field_of(context), scene_of(context)
         assert field is not None  # by poll
         stored = field.neural_field.bake
-        job_id, run = session.new_job_id(), Path(absolute(field.neural_field.run))
+        job_id, run = session.new_job_id(), run_of(field)
         options = choose(self, stored, "output", "device", "resolution", "level", "tolerance")
         try:
             with reporting(self):
@@ -144,7 +145,7 @@ class NEURALFIELDS_OT_bake_motion(OnField, BakeProperties, bpy.types.Operator):
             and field in _ancestors(active)
         ):
             return active
-        moving = settings.motion_object
+        moving = still_there(settings.motion_object)
         return moving if moving is not None and moving.type == "MESH" else None
 
     def _rest_time(self, moved: bpy.types.Object | None, stored: bpy.types.PropertyGroup) -> float:

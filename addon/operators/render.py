@@ -12,11 +12,14 @@ from ..compat import by_session_uid
 from ..output_settings import ViewTargetProperties
 from ..scene.cameras import poses_in_space_of
 from ..scene.captures import poses_along, write_camera_path
+from ..scene.compositing import build_from_files
+from ..scene.field_views import scale_of
 from ..scene.stations import Station
 from ..scene.time_maps import tag_times, time_of_field
 from ..scene.view_targets import put_clip, put_plane, put_strip
 from ..settings import ViewsProperties
 from ..worker.protocol import JobError, messages
+from .composite import ENGINE
 from .jobs import (
     OnField,
     Outcome,
@@ -28,6 +31,7 @@ from .jobs import (
     field_of,
     frames_of,
     reporting,
+    run_of,
     scene_of,
 )
 
@@ -50,11 +54,20 @@ class NEURALFIELDS_OT_render_views(
         assert field is not None  # by poll
         stored = field.neural_field.views
         options = choose(self, stored, "output", "device", *PASSED_ON)
-        run = Path(absolute(field.neural_field.run))
+        run = run_of(field)
+        names = ("as_background", "as_plane", "as_clip", "as_strip", "as_composite")
+        shown = choose(self, stored, *names)
+        options["depth"] |= shown["as_composite"]
         job_id = session.new_job_id()
         cameras = run / "outputs" / "camera_paths" / f"{job_id}.json"
         try:
             with reporting(self):
+                if shown["as_composite"] and scene.render.engine == ENGINE:
+                    raise JobError(
+                        "The scene is rendered by the Neural Field engine itself.",
+                        "Choose the engine that renders the scene, such as Cycles, or leave the "
+                        "compositor out.",
+                    )
                 self._write_cameras(scene, field, cameras)
             job = messages.RenderViews(
                 job_id=job_id,
@@ -65,14 +78,13 @@ class NEURALFIELDS_OT_render_views(
                 device=device_of(options["device"]),
                 **{name: options[name] for name in PASSED_ON},
             )
-            shown = choose(self, stored, "as_background", "as_plane", "as_clip", "as_strip")
             target = session.Target(
                 scene=scene.session_uid,
                 field=field.session_uid,
                 camera=scene.camera.session_uid if shown.pop("as_background") else 0,
             )
             places = {name for name, wanted in shown.items() if wanted}
-            then = partial(_show, places, scene.session_uid, scene.camera.session_uid)
+            then = partial(_show, places, target.scene, scene.camera.session_uid, scale_of(field))
             do(self, job, "Render views", target, then=then)
         except RefusedError:
             return {"CANCELLED"}
@@ -102,7 +114,9 @@ class NEURALFIELDS_OT_render_views(
         write_camera_path(poses, times, path)
 
 
-def _show(places: set[str], scene_uid: int, camera_uid: int, record: session.JobRecord) -> None:
+def _show(
+    places: set[str], scene_uid: int, camera_uid: int, scale: float, record: session.JobRecord
+) -> None:
     """Brings the pictures to the places that were asked for, besides the camera's background."""
     event = record.answer
     scene = by_session_uid(bpy.data.scenes, scene_uid)
@@ -116,6 +130,14 @@ def _show(places: set[str], scene_uid: int, camera_uid: int, record: session.Job
         put_clip(files, event.frames)
     if "as_strip" in places:
         put_strip(scene, files, event.frames)
+    if "as_composite" in places:
+        depths = [depth_of(file) for file in files]
+        build_from_files(scene, files, depths, event.frames, scale)
+
+
+def depth_of(picture: Path) -> Path:
+    """The depths that the worker writes beside a picture."""
+    return picture.with_name(f"depth_{picture.stem.rpartition('_')[2]}.exr")
 
 
 def register() -> None:

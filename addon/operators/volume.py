@@ -6,9 +6,10 @@ from pathlib import Path
 import bpy
 
 from .. import session
-from ..compat import by_session_uid, vdb_module
+from ..compat import by_session_uid, march_volumes, vdb_module
 from ..output_settings import VolumeProperties
 from ..scene.errors import SceneError
+from ..scene.placing import still_there
 from ..scene.time_maps import times_along
 from ..scene.volumes import put_volume, read_blocks, write_vdb
 from ..worker.protocol import messages
@@ -24,6 +25,7 @@ from .jobs import (
     field_of,
     frames_of,
     reporting,
+    run_of,
     scene_of,
 )
 
@@ -43,7 +45,7 @@ class NEURALFIELDS_OT_extract_volume(OnField, VolumeProperties, bpy.types.Operat
         stored = field.neural_field.volume
         names = ("resolution", "smallest_opacity", "largest_opacity", "output", "device")
         options = choose(self, stored, *names)
-        run = absolute(field.neural_field.run)
+        run = run_of(field)
         try:
             with reporting(self):
                 if vdb_module() is None:
@@ -54,10 +56,10 @@ class NEURALFIELDS_OT_extract_volume(OnField, VolumeProperties, bpy.types.Operat
                     )
                 times = self._times(scene, field)
                 crop_min, crop_max = crop_of(self, stored, field)
-            folder = absolute(options["output"]) or str(Path(run) / "outputs" / "volume")
+            folder = absolute(options["output"]) or str(run / "outputs" / "volume")
             job = messages.ExtractVolume(
                 job_id=session.new_job_id(),
-                run=run,
+                run=str(run),
                 output=folder,
                 frames=tuple(times),
                 times=tuple(times.values()) if field.neural_field.moves else (),
@@ -100,11 +102,18 @@ def _bring_in(record: session.JobRecord) -> None:
         write_vdb(module, read_blocks(source), files[-1])
         source.unlink()
     settings = field.neural_field
+    is_new = still_there(settings.volume_object) is None
     shown = put_volume(field, settings.volume_object, files, event.frames)
     settings.volume_object = shown
     shown["neural_field_run"] = settings.run
     shown["neural_field_resolution"] = getattr(record.job, "resolution", 0)
     record.note = f"{100 * event.share_filled:.2g} % of the box is filled"
+    scene = by_session_uid(bpy.data.scenes, record.target.scene)
+    # Once, with the first volume: whoever switches it back has reasons.
+    if is_new and scene is not None and march_volumes(scene):
+        record.note += (
+            "; Cycles adds up this scene's volumes by steps now (Render, Volumes, Biased)"
+        )
 
 
 def register() -> None:

@@ -3,7 +3,7 @@
 
 import bpy
 
-from ..scene.compositing import field_scene_of
+from ..scene.compositing import is_built
 from ..scene.proxies import meshes_of, role_of
 from .base import InTab
 
@@ -32,7 +32,7 @@ class NEURALFIELDS_PT_composite(InTab, bpy.types.Panel):
         assert scene is not None  # by poll
         layout.use_property_split = True
         layout.use_property_decorate = False
-        built = field_scene_of(scene) is not None
+        built = is_built(scene)
         row = layout.row(align=True)
         row.operator(
             "neural_fields.composite",

@@ -4,6 +4,7 @@
 import bpy
 
 from ..scene.chosen import field_of, is_linked
+from ..scene.placing import still_there
 from ..training_settings import label_of
 from .base import InTab, OnField, column_of, draw_area, draw_crop, draw_frames, draw_settings
 
@@ -52,7 +53,8 @@ class NEURALFIELDS_PT_output_mesh(OnField, bpy.types.Panel):
         row.operator("neural_fields.add_bounds", text="", icon="ADD").purpose = "MESH"
         draw_crop(column, settings)
         column.prop(settings, "device")
-        text = "Extract Mesh" if field.neural_field.mesh_object is None else "Extract Again"
+        is_new = still_there(field.neural_field.mesh_object) is None
+        text = "Extract Mesh" if is_new else "Extract Again"
         self.layout.operator("neural_fields.extract_mesh", text=text, icon="MESH_DATA")
 
 
@@ -70,7 +72,8 @@ class NEURALFIELDS_PT_output_views(OnField, bpy.types.Panel):
         draw_frames(column, settings, step=False)
         draw_settings(column, settings, ("format", "background"))
         targets = column.column(heading="Show As")
-        draw_settings(targets, settings, ("as_background", "as_plane", "as_clip", "as_strip"))
+        names = ("as_background", "as_plane", "as_clip", "as_strip", "as_composite")
+        draw_settings(targets, settings, names)
         draw_settings(column, settings, ("depth", "normals", "video"))
         draw_settings(column, settings, ("output", "overwrite", "device"))
         self.layout.operator("neural_fields.render_views", icon="RENDER_ANIMATION")

@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which field or shape is meant: what is active, or the only one there is."""
 
+from pathlib import Path
+from typing import Any
+
 import bpy
+
+from .run_references import absolute_path
 
 
 def field_of(context: bpy.types.Context) -> bpy.types.Object | None:
@@ -29,3 +34,15 @@ def shape_of(context: bpy.types.Context) -> bpy.types.Object | None:
 def is_linked(item: bpy.types.ID) -> bool:
     """Whether a data-block lies in another .blend file, from where it cannot be changed."""
     return item.library is not None
+
+
+def run_of(field: Any) -> Path:
+    """A field's run folder. A relative path (`//`) is so to the file in which the field lies: of a
+    linked one, its library.
+    """
+    run, owner = field.neural_field.run, field
+    if field.override_library is not None:
+        # An override keeps the words of what it overrides, as long as they are not changed.
+        reference = field.override_library.reference
+        owner = reference if reference.neural_field.run == run else field
+    return absolute_path(run, owner)

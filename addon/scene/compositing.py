@@ -3,15 +3,19 @@
 
 The fields are rendered by a second scene, which shares the camera and the fields with the first and
 has the Neural Field engine: Blender renders it along, for stills, animations and in the background,
-at the same frame, and nothing has to be rendered before or loaded.
+at the same frame, and nothing has to be rendered before or loaded. Or they come from pictures that
+were rendered before, with their depths: then the file needs neither the extension nor the run.
 """
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import bpy
 
 from ..compat import composite_output, compositor_node, compositor_tree, scene_compositor
 from .errors import SceneError
+from .images import load_sequence
 
 FRAME = "Neural Field Composite"
 """Label of the frame around the nodes that are made here, by which they are found again."""
@@ -65,6 +69,63 @@ def build(scene: bpy.types.Scene, fields: bpy.types.Scene) -> list[bpy.types.Nod
     Where the field is nearer it lies over the scene, elsewhere under it: both by their alpha, so
     that soft edges stay soft.
     """
+
+    def rendered(nodes: "_Nodes") -> tuple[Any, Any]:
+        layer = nodes.add("CompositorNodeRLayers", -900, -250, scene=fields)
+        layer.label = "Neural Field"
+        return layer.outputs["Image"], layer.outputs["Depth"]
+
+    return _build(scene, rendered)
+
+
+def build_from_files(
+    scene: bpy.types.Scene,
+    pictures: Sequence[Path],
+    depths: Sequence[Path],
+    frames: Sequence[int],
+    scale: float = 1.0,
+) -> list[bpy.types.Node]:
+    """The same of views and depths that were rendered, each at its frame of the timeline.
+
+    `scale` is how large the field's unit of length is in the scene. A composite that was there is
+    replaced, its second scene included.
+
+    Raises:
+        SceneError: where a picture is missing, or their numbers have gaps.
+    """
+    sequences = [load_sequence(files, frames) for files in (pictures, depths)]
+    undo(scene)
+
+    def played(nodes: "_Nodes") -> tuple[Any, Any]:
+        sockets = []
+        for row, (label, (image, timing)) in enumerate(
+            zip(("Neural Field", "Depth"), sequences, strict=True)
+        ):
+            node = nodes.add("CompositorNodeImage", -900, -250 - 350 * row, image=image)
+            node.label = label
+            timing.apply(node)
+            sockets.append(node.outputs["Image"])
+        sequences[1][0].colorspace_settings.name = "Non-Color"
+        scaled = nodes.add("Math", -750, -600, operation="MULTIPLY")
+        scaled.label = "Size of the Field"
+        nodes.link(sockets[1], scaled.inputs[0])
+        scaled.inputs[1].default_value = scale
+        return sockets[0], scaled.outputs[0]
+
+    return _build(scene, played)
+
+
+def is_built(scene: bpy.types.Scene) -> bool:
+    """Whether a scene is composited with its fields, in either way."""
+    tree = scene_compositor(scene)
+    built = tree is not None and any(_is_frame(node) for node in tree.nodes)
+    return built or field_scene_of(scene) is not None
+
+
+def _build(
+    scene: bpy.types.Scene, source: Callable[["_Nodes"], tuple[Any, Any]]
+) -> list[bpy.types.Node]:
+    """`source` makes the nodes that say what the field shows, and how far away."""
     for layer in scene.view_layers:
         layer.use_pass_z = True
     tree = compositor_tree(scene)
@@ -75,15 +136,14 @@ def build(scene: bpy.types.Scene, fields: bpy.types.Scene) -> list[bpy.types.Nod
         # It stays when the composite is removed: nodes without a picture would render nothing.
         tree.links.new(cg.outputs["Image"], output.inputs[0])
     nodes = _Nodes(tree, output)
-    field = nodes.add("CompositorNodeRLayers", -900, -250, scene=fields)
-    field.label = "Neural Field"
+    image, depth = source(nodes)
     nearer = nodes.add("Math", -600, -100, operation="LESS_THAN")
-    nodes.link(field.outputs["Depth"], nearer.inputs[0])
+    nodes.link(depth, nearer.inputs[0])
     nodes.link(cg.outputs["Depth"], nearer.inputs[1])
     picture = _picture_of(output)
-    in_front = nodes.alpha_over(-400, 250, picture, field.outputs["Image"])
+    in_front = nodes.alpha_over(-400, 250, picture, image)
     in_front.label = "Field over Scene"
-    behind = nodes.alpha_over(-400, 0, field.outputs["Image"], picture)
+    behind = nodes.alpha_over(-400, 0, image, picture)
     behind.label = "Scene over Field"
     result = nodes.mix(-200, 100, nearer.outputs[0], behind.outputs[0], in_front.outputs[0])
     tree.links.new(result, output.inputs[0])

@@ -2,7 +2,6 @@
 """The neural fields that a camera looks at, each with the camera as the field sees it."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import bpy
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..compat import used_shader_nodes
 from .cameras import Lens, Pose, poses_in_space_of
+from .chosen import run_of
 from .time_maps import time_of_field
 
 
@@ -40,17 +40,25 @@ def fields_seen(depsgraph: bpy.types.Depsgraph, pose: Pose) -> list[FieldView]:
         if field.type != "EMPTY" or settings is None or not settings.run:
             continue
         matrix = np.array(instance.matrix_world, dtype=np.float64)
-        path = bpy.path.abspath(settings.run, library=field.original.library)
         views.append(
             FieldView(
                 name=field.name,
-                run=str(Path(path).expanduser().absolute()),
+                run=str(run_of(field.original)),
                 time=time_of_field(settings, frame),
                 pose=poses_in_space_of(matrix, pose),
-                scale=float(np.cbrt(abs(np.linalg.det(matrix[:3, :3])))),
+                scale=_scale_in(matrix),
             )
         )
     return views
+
+
+def scale_of(field: bpy.types.Object) -> float:
+    """How large the field's unit of length is in the scene, now."""
+    return _scale_in(np.array(field.matrix_world, dtype=np.float64))
+
+
+def _scale_in(matrix: NDArray[np.floating]) -> float:
+    return float(np.cbrt(abs(np.linalg.det(matrix[:3, :3]))))
 
 
 def lens_of_projection(matrix: NDArray[np.floating], width: int, height: int) -> Lens:

@@ -12,6 +12,7 @@ from ..compat import usd_modules, window_override
 from .errors import SceneError
 from .images import relative_path
 from .meshes import color_material, show_colors_in_solid_view
+from .placing import link_beside, still_there
 from .ply import read_ply
 from .usd_meshes import PRIM, write_usd
 
@@ -51,6 +52,7 @@ def put_mesh_sequence(
             f"{stem.parent} cannot be written: {error.strerror}.",
             "Choose a folder that you may write to, on a disk with free space.",
         ) from error
+    existing = still_there(existing)
     cache = None if existing is None else _cache_of(existing)
     colored = read_ply(files[order[0]]).colors is not None
     if existing is None:
@@ -98,8 +100,7 @@ def _import(field: bpy.types.Object, path: Path, colored: bool) -> bpy.types.Obj
         found.data.materials.append(color_material())
     for collection in list(found.users_collection):
         collection.objects.unlink(found)
-    for collection in field.users_collection:
-        collection.objects.link(found)
+    link_beside(found, field)
     for item in layer.objects:
         item.select_set(item in selected)
     layer.objects.active = active

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..compat import shader_nodes
 from .images import load_image
+from .placing import link_beside, still_there
 from .ply import MeshArrays
 
 COLOR_ATTRIBUTE = "Col"
@@ -184,6 +185,7 @@ def put_mesh(
     Modifiers, materials, transforms and name of an existing one stay. `picture` is the texture that
     belongs to the mesh's coordinates.
     """
+    existing = still_there(existing)
     if existing is not None and isinstance(existing.data, bpy.types.Mesh):
         fill_mesh(existing.data, arrays)
         show_texture(existing, picture)
@@ -198,7 +200,6 @@ def put_mesh(
     surface.parent = field
     if picture is not None:
         show_texture(surface, picture)
-    for collection in field.users_collection:
-        collection.objects.link(surface)
+    link_beside(surface, field)
     show_colors_in_solid_view()
     return surface

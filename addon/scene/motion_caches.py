@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A mesh whose vertices follow a field's motion, by Blender's Mesh Cache modifier."""
 
-import os
 import struct
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import SceneError
+from .files import write_file
 from .images import relative_path
 
 MODIFIER = "Neural Field Motion"
@@ -61,17 +61,7 @@ def write_vertices(item: bpy.types.Object, path: Path) -> None:
         f"ply\nformat binary_little_endian 1.0\nelement vertex {len(points) // 3}\n"
         "property float x\nproperty float y\nproperty float z\nend_header\n"
     )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(header.encode("ascii") + points.astype("<f4").tobytes())
-        temporary.replace(path)
-    except OSError as error:
-        raise SceneError(
-            f"{path} cannot be written: {error.strerror}.", "Choose another run folder."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_file(path, header.encode("ascii") + points.astype("<f4").tobytes())
 
 
 def matrix_between(

@@ -5,6 +5,8 @@ from typing import Literal
 
 import bpy
 
+from .placing import still_there
+
 Role = Literal["NONE", "SHADOW", "HOLDOUT", "HIDDEN"]
 
 
@@ -12,7 +14,7 @@ def meshes_of(field: bpy.types.Object) -> list[bpy.types.Object]:
     """The surfaces of a field that were extracted."""
     settings = field.neural_field
     found = (settings.mesh_object, settings.sequence_object, settings.motion_object)
-    return [item for item in found if item is not None]
+    return [item for item in found if still_there(item) is not None]
 
 
 def visible_meshes(field: bpy.types.Object) -> list[bpy.types.Object]:

@@ -53,7 +53,8 @@ def forget_run(folder: Path) -> int:
 def absolute_path(stored: str, owner: Any = None) -> Path:
     """A stored path, resolved as seen from the file that its owner lies in."""
     library = getattr(owner, "library", None)
-    return Path(os.path.normpath(Path(bpy.path.abspath(stored, library=library)).absolute()))
+    path = Path(bpy.path.abspath(stored, library=library)).expanduser().absolute()
+    return Path(os.path.normpath(path))
 
 
 def _all() -> Iterator[tuple[Any, str, Path]]:

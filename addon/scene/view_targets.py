@@ -10,6 +10,7 @@ import bpy
 from ..compat import shader_nodes, strip_range, strips_of
 from .errors import SceneError
 from .images import load_sequence, relative_path
+from .placing import link_beside
 
 _PLANE = "Neural Field Plane"
 DISTANCE = "distance"
@@ -49,6 +50,8 @@ def put_clip(files: Sequence[Path], frames: Sequence[int]) -> bpy.types.MovieCli
         except RuntimeError as error:
             raise SceneError(f"{first} cannot be read as a clip.", "Check the file.") from error
         clip.name = f"{first.parent.name} clip"
+        # No editor may show it yet, and without a user it would not be saved.
+        clip.use_fake_user = True
     clip.filepath = relative_path(first)
     # Blender finds all numbered pictures by itself, and begins to play at frame 1.
     clip.frame_start = frames[0]
@@ -99,9 +102,7 @@ def _new_plane(name: str, camera: bpy.types.Object, scene: bpy.types.Scene) -> b
     plane = bpy.data.objects.new(name, mesh)
     plane["neural_field_plane"] = True
     plane.parent = camera
-    collections = camera.users_collection or (scene.collection,)
-    for collection in collections:
-        collection.objects.link(plane)
+    link_beside(plane, camera)
     plane.visible_shadow = False
     plane[DISTANCE] = 0.5 * (camera.data.clip_start + min(camera.data.clip_end, 100.0))
     _fill_view(plane, camera, scene)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import bpy
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from ..compat import shader_nodes, vdb_centers_voxels
 from .errors import SceneError
 from .images import relative_path
+from .placing import link_beside, still_there
 
 MATERIAL = "Neural Field Volume"
 DENSITY, EMISSION = "density", "emission"
@@ -36,7 +38,8 @@ class VolumeBlocks:
 def read_blocks(path: Path) -> VolumeBlocks:
     """Raises SceneError where the file is not what the worker writes."""
     try:
-        with np.load(path, allow_pickle=False) as values:
+        # numpy leaves a file open that it cannot read.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as values:
             return VolumeBlocks(
                 values["lower"],
                 float(values["voxel"]),
@@ -44,7 +47,7 @@ def read_blocks(path: Path) -> VolumeBlocks:
                 values["density"],
                 values["emission"],
             )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise SceneError(f"{path} is no volume ({error}).", "Extract the volume again.") from error
 
 
@@ -100,13 +103,12 @@ def put_volume(
             "The frames have gaps, and Blender plays only sequences of volumes without gaps.",
             "Extract every frame of the range.",
         )
-    shown = existing
+    shown = still_there(existing)
     if shown is None or shown.type != "VOLUME":
         data = bpy.data.volumes.new(f"{field.name} Volume")
         shown = bpy.data.objects.new(data.name, data)
         shown.parent = field
-        for collection in field.users_collection:
-            collection.objects.link(shown)
+        link_beside(shown, field)
         data.materials.append(volume_material())
     volume: Any = shown.data
     volume.filepath = relative_path(files[0])

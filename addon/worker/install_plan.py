@@ -31,12 +31,16 @@ OLDEST_DRIVER = {"linux": (525, 60), "win32": (528, 33)}
 NEWEST_CUDA_CAPABILITY = (7, 5)
 """CUDA 13 leaves out the cards before Turing."""
 
+SOLVER = "pycolmap>=3.12,<5"
+"""Finds the cameras of photos; no other job needs it, and it is not made for every computer."""
+
 ENVIRONMENT_MB = 30.0
 PIP_MB = 2.0
 PACKAGES_MB = 220.0
+SOLVER_MB = 45.0
 # Measured on Linux; Windows and macOS differ by less than they are rounded to.
 TORCH_MB: dict[Build, float] = {"cpu": 210.0, "cuda": 2950.0}
-INSTALLED_GB: dict[Build, float] = {"cpu": 1.7, "cuda": 7.0}
+INSTALLED_GB: dict[Build, float] = {"cpu": 1.8, "cuda": 7.1}
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,7 @@ def make_plan(
         Step("pip", "Renewing pip", PIP_MB, (("--upgrade", "pip"),), is_optional=True),
         Step("torch", f"Installing torch ({build.upper()})", TORCH_MB[build], attempts),
         packages,
+        Step("photos", "Installing COLMAP", SOLVER_MB, ((SOLVER,),), is_optional=True),
         Step("check", "Trying it", ENVIRONMENT_MB),
     )
     return Plan(folder, build, steps, wheels_folder, note)
@@ -207,7 +212,7 @@ def manual_commands(plan: Plan) -> str:
     from_folder = ["--no-index", "--find-links", plan.wheels_folder] if plan.wheels_folder else []
     lines = [["-m", "venv", str(plan.environment)]]
     for step in plan.steps:
-        if step.attempts and not step.is_optional:
+        if step.attempts and step.key != "pip":
             # The first may ask for what only a mirror has; the next names its index.
             has_index = [attempt for attempt in step.attempts if "--index-url" in attempt]
             lines.append([*into, *from_folder, *(has_index or step.attempts)[0]])

@@ -32,8 +32,9 @@ class InstallState:
         return self.done.get(step.key) == step.fingerprint
 
     def is_for(self, plan: Plan) -> bool:
-        """Whether all that the plan wants is there."""
-        return self.is_complete and self.build == plan.build and all(map(self.has, plan.steps))
+        """Whether all that the plan cannot do without is there."""
+        missing = [step for step in plan.steps if not (step.is_optional or self.has(step))]
+        return self.is_complete and self.build == plan.build and not missing
 
 
 def read_state(folder: Path) -> InstallState:

@@ -153,8 +153,8 @@ class Installation:
                 self._raise_if_cancelled()
                 self._begin(number, step)
                 if not self._state.has(step) or step.key == "check":
-                    self._do(step, log)
-                    self._remember(done=step)
+                    # What nothing offered today is asked for again the next time.
+                    self._remember(done=step if self._do(step, log) else None)
             self._state.is_complete = True
             self._remember()
         for name in ("cache", "temporary"):
@@ -194,13 +194,15 @@ class Installation:
                     raise
             self._cancelled.wait(PAUSE_S / 4)
 
-    def _do(self, step: Step, log: IO[str]) -> None:
+    def _do(self, step: Step, log: IO[str]) -> bool:
+        """Whether it is done; an optional step may not be."""
         if step.key == "environment":
             self._make_environment(step, log)
         elif step.key == "check":
             self._check(log)
         else:
-            self._install_packages(step, log)
+            return self._install_packages(step, log)
+        return True
 
     def _make_environment(self, step: Step, log: IO[str]) -> None:
         """From the first base Python that manages it."""
@@ -224,18 +226,18 @@ class Installation:
             problem = problem_of(reader.tail, status, str(self.log))
         raise _FailedError(problem)
 
-    def _install_packages(self, step: Step, log: IO[str]) -> None:
-        """Tries one source after the other."""
+    def _install_packages(self, step: Step, log: IO[str]) -> bool:
+        """Tries one source after the other; whether one had what an optional step asks for."""
         problem = Problem("There is nothing to install from.", "")
         for attempt in step.attempts:
             found = self._with_patience(step, attempt, log)
             if found is None:
-                return
+                return True
             problem = found
             if not problem.is_not_offered:
                 break
         if step.is_optional and (problem.is_not_offered or problem.is_passing):
-            return
+            return False
         raise _FailedError(problem)
 
     def _with_patience(self, step: Step, attempt: tuple[str, ...], log: IO[str]) -> Problem | None:

@@ -4,6 +4,9 @@
 import sys
 from pathlib import Path
 
+CAMERA_MODEL = "OPENCV"
+BLOCK = 10
+
 
 def main(step: str, database: str, pictures: str, models: str, mode: str) -> None:
     """Does what the command of the same name does, and tells of its end as that would."""
@@ -11,9 +14,13 @@ def main(step: str, database: str, pictures: str, models: str, mode: str) -> Non
 
     if step == "extract":
         camera = pycolmap.CameraMode.SINGLE if mode == "one" else pycolmap.CameraMode.AUTO
-        pycolmap.extract_features(database, pictures, camera_mode=camera)
+        reading = pycolmap.ImageReaderOptions()
+        reading.camera_model = CAMERA_MODEL
+        pycolmap.extract_features(database, pictures, camera_mode=camera, reader_options=reading)
     elif step == "exhaustive":
-        pycolmap.match_exhaustive(database)
+        pairing = pycolmap.ExhaustivePairingOptions()
+        pairing.block_size = BLOCK  # it tells of its progress block by block
+        pycolmap.match_exhaustive(database, pairing_options=pairing)
     elif step == "sequential":
         pycolmap.match_sequential(database)
     else:

@@ -16,11 +16,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..protocol.errors import JobError
+from .colmap_bindings import CAMERA_MODEL
 
 _BINDINGS = Path(__file__).with_name("colmap_bindings.py")
 _COUNTED = re.compile(
     r"Processed file \[(\d+)/\d+\]|Registering image.*\((\d+)\)|num_reg_frames=(\d+)"
+    r"|(?:Processing|Matching) image \[(\d+)/\d+\]"
 )
+_BLOCK = re.compile(r"(?:Processing|Matching) block \[(\d+)/(\d+), (\d+)/(\d+)\]")
 _KEPT_LINES = 12
 
 
@@ -55,7 +58,7 @@ def colmap_steps(
                 *images,
                 *shared,
                 "--ImageReader.camera_model",
-                "OPENCV",
+                CAMERA_MODEL,
             ),
             (matcher, *common),
             ("mapper", *common, *images, "--output_path", str(models)),
@@ -83,7 +86,7 @@ def colmap_steps(
     ]
 
 
-def run_step(step: ColmapStep, log: Path) -> Generator[int, None, None]:
+def run_step(step: ColmapStep, log: Path, num_pictures: int) -> Generator[int, None, None]:
     """Runs a step; yields how many pictures are done whenever it says so. Closing it ends it.
 
     Raises:
@@ -111,9 +114,9 @@ def run_step(step: ColmapStep, log: Path) -> Generator[int, None, None]:
             for line in process.stdout:
                 written.write(line)
                 last = [*last[1 - _KEPT_LINES :], line.strip()]
-                found = _COUNTED.search(line)
-                if found:
-                    yield int(next(number for number in found.groups() if number))
+                done = pictures_done(line, num_pictures)
+                if done is not None:
+                    yield done
         status = process.wait()
     finally:
         if process.poll() is None:
@@ -126,6 +129,21 @@ def run_step(step: ColmapStep, log: Path) -> Generator[int, None, None]:
             f"Its words are in {log}. Photos need texture, and much in common with their "
             "neighbours.",
         )
+
+
+def pictures_done(line: str, num_pictures: int) -> int | None:
+    """How many pictures are done by a line of COLMAP's; None where it says nothing of that.
+
+    Of a block of pairs that is begun it is the share of the blocks before it.
+    """
+    found = _COUNTED.search(line)
+    if found:
+        return int(next(number for number in found.groups() if number))
+    block = _BLOCK.search(line)
+    if block is None:
+        return None
+    row, rows, column, columns = map(int, block.groups())
+    return num_pictures * ((row - 1) * columns + column - 1) // (rows * columns)
 
 
 def _switch_for_processor(program: str) -> dict[str, tuple[str, ...]]:

@@ -2,9 +2,11 @@
 """Renders a trained field through cameras, a file a view."""
 
 import contextlib
+import hashlib
+import json
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from .run_capture import at_training_size, load_run_capture
 from .run_folder import RunFolder
 from .trained_method import load_method
 from .view_files import (
+    picture_note,
     picture_size,
     write_depth,
     write_exr,
@@ -45,6 +48,8 @@ class _Frame:
     picture: Path
     depth: Path | None
     normals: Path | None
+    note: str
+    """Stands for camera, moment and options: a picture that has another is of something else."""
 
     @property
     def files(self) -> Iterator[Path]:
@@ -52,7 +57,9 @@ class _Frame:
 
     def is_there(self) -> bool:
         size = (self.view.intrinsics.width, self.view.intrinsics.height)
-        return all(picture_size(path) == size for path in self.files)
+        if not all(picture_size(path) == size for path in self.files):
+            return False
+        return picture_note(self.picture) in ("", self.note)
 
 
 def run(job: RenderViews) -> Generator[Event, None, None]:
@@ -131,9 +138,9 @@ def _write(job: RenderViews, frame: _Frame, image: RenderedImage) -> None:
         write_exr_channels(frame.normals, {"RGB": image.normals})
     rgba = _with_background(image, job.background)
     if job.format == "exr":
-        write_exr(frame.picture, rgba)
+        write_exr(frame.picture, rgba, frame.note)
     else:
-        write_png(frame.picture, rgba, job.bits)
+        write_png(frame.picture, rgba, job.bits, frame.note)
 
 
 def _with_background(image: RenderedImage, background: str) -> NDArray[np.float32]:
@@ -193,9 +200,21 @@ def _frames(job: RenderViews, views: tuple[View, ...], output: Path) -> list[_Fr
             picture=output / f"view_{number:0{_MOST_DIGITS}d}.{job.format}",
             depth=output / f"depth_{number:0{_MOST_DIGITS}d}.exr" if job.depth else None,
             normals=output / f"normal_{number:0{_MOST_DIGITS}d}.exr" if job.normals else None,
+            note=_note_of(job, view),
         )
         for number, view in zip(numbers, views, strict=True)
     ]
+
+
+def _note_of(job: RenderViews, view: View) -> str:
+    """The same for what looks the same, so that an unchanged animation is not rendered again."""
+    lens = {
+        name: np.round(value, 4).tolist() if isinstance(value, (float, tuple)) else value
+        for name, value in asdict(view.intrinsics).items()
+    }
+    pose = np.round(view.camera_to_world, 6) + 0.0  # no minus zero
+    seen = [lens, pose.tolist(), view.time, job.background, job.bits]
+    return hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:16]
 
 
 def _older_than_the_field(run_folder: RunFolder, frames: list[_Frame]) -> int:

@@ -3,13 +3,17 @@
 
 import time
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 
-from ..datasets.assembly import assemble
+import numpy as np
+
+from ..datasets.assembly import Findings, assemble
 from ..datasets.capture import Capture
 from ..datasets.colmap import read_colmap
 from ..datasets.picture_files import picture_size, pictures_in
 from ..datasets.transforms_writing import write_transforms
+from ..geometry.upright import upright
 from ..protocol.errors import JobError
 from ..protocol.messages import Converted, Event, Progress, SolveCameras, Warned
 from .colmap_program import ColmapStep, colmap_steps, run_step
@@ -20,7 +24,8 @@ _FEWEST = 3
 def run(job: SolveCameras) -> Generator[Event, None, None]:
     """Writes COLMAP's models and, of the largest one, a transforms.json.
 
-    The photos stay where they are.
+    The photos stay where they are. COLMAP's models stay as they are; in transforms.json the scene
+    stands upright (see `upright`).
 
     Raises:
         JobError: where there are no photos, no COLMAP, or the photos do not fit together.
@@ -58,7 +63,7 @@ def _told(
     started = time.monotonic()
     done = 0
     yield Progress(job_id=job.job_id, stage=step.stage, done=0, total=count, unit="pictures")
-    running = run_step(step, log)
+    running = run_step(step, log, count)
     try:
         for number in running:
             done = min(max(done, number), count)
@@ -90,4 +95,16 @@ def _largest(models: Path, pictures: Path) -> Capture:
             "Take sharp photos all around a textured, unmoving scene, each much like the one "
             "before.",
         )
-    return assemble(max(found, key=lambda findings: len(findings.views)), hold_out=8)
+    return assemble(_stood_up(max(found, key=lambda findings: len(findings.views))), hold_out=8)
+
+
+def _stood_up(findings: Findings) -> Findings:
+    """COLMAP's frame has no meaning: the scene is turned upright and brought to a handy size."""
+    poses = np.array([view.camera_to_world for view in findings.views])
+    frame = upright(poses, findings.points)
+    views = [
+        replace(view, camera_to_world=pose)
+        for view, pose in zip(findings.views, frame.poses(poses), strict=True)
+    ]
+    points = None if findings.points is None else frame.points(findings.points)
+    return replace(findings, views=views, points=points, depths=None)

@@ -15,11 +15,15 @@ import numpy as np
 import OpenEXR
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from ..geometry.colors import linear_to_srgb, srgb_to_linear
 
 NO_DEPTH = 1e10
 """Depth where nothing is seen, as Blender's own depth pass has it."""
+
+NOTE = "neural_fields_view"
+"""Where a picture keeps its note: a text of a PNG, an attribute of an EXR."""
 
 
 @contextlib.contextmanager
@@ -34,27 +38,34 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_png(path: Path, rgba: NDArray[np.floating], bits: int = 8) -> None:
+def write_png(path: Path, rgba: NDArray[np.floating], bits: int = 8, note: str = "") -> None:
     """Writes (height, width, 4) sRGB with straight alpha, 8 or 16 bits a channel."""
     if bits not in (8, 16):
         raise ValueError(f"expected 8 or 16 bits, got {bits}")
     values = np.round(np.clip(rgba, 0, 1) * (2**bits - 1))
     with whole_file(path) as temporary:
         if bits == 8:
-            Image.fromarray(values.astype(np.uint8)).save(temporary)
+            told = PngInfo()
+            if note:
+                told.add_text(NOTE, note)
+            Image.fromarray(values.astype(np.uint8)).save(temporary, pnginfo=told)
         else:
-            temporary.write_bytes(_png_of_16_bits(values.astype(">u2")))
+            temporary.write_bytes(_png_of_16_bits(values.astype(">u2"), note))
 
 
-def write_exr(path: Path, rgba: NDArray[np.floating]) -> None:
+def write_exr(path: Path, rgba: NDArray[np.floating], note: str = "") -> None:
     """Writes (height, width, 4) sRGB with straight alpha as EXR has it: linear, premultiplied."""
     linear = srgb_to_linear(rgba[..., :3]) * rgba[..., 3:]
-    write_exr_channels(path, {"RGBA": np.concatenate([linear, rgba[..., 3:]], axis=-1)})
+    write_exr_channels(path, {"RGBA": np.concatenate([linear, rgba[..., 3:]], axis=-1)}, note)
 
 
-def write_exr_channels(path: Path, channels: Mapping[str, NDArray[np.floating]]) -> None:
+def write_exr_channels(
+    path: Path, channels: Mapping[str, NDArray[np.floating]], note: str = ""
+) -> None:
     """Writes 32-bit channels as they are; one named RGB or RGBA has them on its last axis."""
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    if note:
+        header[NOTE] = note
     values = {
         name: np.ascontiguousarray(channel, dtype=np.float32) for name, channel in channels.items()
     }
@@ -86,6 +97,18 @@ def picture_size(path: Path) -> tuple[int, int] | None:
             return image.size
     except (OSError, RuntimeError, SyntaxError, KeyError, ValueError):
         return None
+
+
+def picture_note(path: Path) -> str:
+    """What a PNG or EXR was written with as its note; empty where it has none."""
+    try:
+        if path.suffix == ".exr":
+            with OpenEXR.File(str(path), header_only=True) as file:
+                return str(file.header().get(NOTE, ""))
+        with Image.open(path) as image:
+            return str(image.info.get(NOTE, ""))
+    except (OSError, RuntimeError, SyntaxError, ValueError):
+        return ""
 
 
 def write_video(path: Path, pictures: Sequence[Path], fps: float) -> Generator[int, None, None]:
@@ -131,7 +154,7 @@ def _for_video(path: Path) -> NDArray[np.uint8]:
     return np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
 
 
-def _png_of_16_bits(values: NDArray[np.uint16]) -> bytes:
+def _png_of_16_bits(values: NDArray[np.uint16], note: str) -> bytes:
     """Pillow has no picture of four 16-bit channels, so the file is put together here.
 
     Source: W3C 2003, "Portable Network Graphics", sec. 5 (chunks) and 9 (filter type 2: Up).
@@ -150,6 +173,7 @@ def _png_of_16_bits(values: NDArray[np.uint16]) -> bytes:
             b"\x89PNG\r\n\x1a\n",
             chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 6, 0, 0, 0)),
             chunk(b"sRGB", b"\0"),
+            *([chunk(b"tEXt", f"{NOTE}\0{note}".encode("latin-1"))] if note else []),
             chunk(b"IDAT", zlib.compress(filtered.tobytes(), 6)),
             chunk(b"IEND", b""),
         ]

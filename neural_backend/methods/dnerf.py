@@ -13,9 +13,10 @@ from ..datasets.time_curriculum import TimeCurriculum, views_so_far
 from ..fields.base import RadianceField
 from ..fields.dnerf import DNeRFWarp
 from ..fields.warped import WarpedCondition, WarpedField, warp_points
-from ..geometry.rays import Rays, RenderedRays
+from ..geometry.rays import Rays
 from ..sampling.stratified import generator_for
 from .base import TrainingProgress
+from .hierarchical_method import HierarchicalMethod
 from .hierarchical_rays import HierarchicalRays
 from .learner import Learner
 from .nerf_config import NeRFConfig, make_field, network_names
@@ -83,7 +84,7 @@ PRESETS: dict[str, DNeRFConfig] = {
 """Minutes on two CPU cores, most of an hour on them, and the paper, which needs a GPU."""
 
 
-class DNeRF:
+class DNeRF(HierarchicalMethod):
     """Learns a field at time 0 and where everything is at other times, from rays and their times.
 
     Source: Pumarola et al. 2021, "D-NeRF", sec. 4 and 5.
@@ -134,13 +135,6 @@ class DNeRF:
         )
         self._curriculum: TimeCurriculum | None = None
 
-    @property
-    def bounds(self) -> Float[Tensor, "2 3"]:
-        return self._rays.bounds
-
-    def prepare(self, batches: RayBatches) -> None:
-        """There is nothing to prepare: what a resumed training needs too is done in its steps."""
-
     def train_step(
         self, batches: RayBatches, progress: TrainingProgress, generator: torch.Generator
     ) -> dict[str, float | Tensor]:
@@ -158,25 +152,6 @@ class DNeRF:
         self._learner.step(loss, progress.fraction)
         return {"loss": loss.detach(), "mse": errors[-1].detach()}
 
-    def render_rays(self, rays: Rays, normals: bool = False) -> RenderedRays:
-        """What the field shows at the rays' times."""
-        return self._rays.render_rays(rays, normals)
-
-    def density(
-        self, points: Float[Tensor, "points 3"], times: Float[Tensor, " points"] | None = None
-    ) -> Float[Tensor, " points"]:
-        """Density per scene unit; passes gradients on where `points` ask for them."""
-        return self._rays.density(points, times)
-
-    def color(
-        self,
-        points: Float[Tensor, "points 3"],
-        directions: Float[Tensor, "points 3"],
-        times: Float[Tensor, " points"] | None = None,
-    ) -> Float[Tensor, "points 3"]:
-        """Color in [0, 1] of the field at `points` and `times` seen along `directions`."""
-        return self._rays.color(points, directions, times)
-
     def to_canonical(
         self, points: Float[Tensor, "points 3"], times: Float[Tensor, " points"]
     ) -> Float[Tensor, "points 3"]:
@@ -184,14 +159,6 @@ class DNeRF:
         if not self.moves:
             return points.clone()
         return warp_points(self._warp, points, times[:, None])
-
-    def state(self) -> dict[str, Tensor]:
-        """Copies of all networks and of Adam's moments."""
-        return self._learner.state()
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Takes back what `state` returned. Raises ValueError where names or shapes do not fit."""
-        self._learner.load_state(state)
 
     def _condition(self, rays: Rays) -> WarpedCondition | None:
         if not self.moves:

@@ -8,9 +8,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..datasets.ray_batches import RayBatches
-from ..geometry.rays import Rays, RenderedRays
 from ..sampling.stratified import generator_for
 from .base import TrainingProgress
+from .hierarchical_method import HierarchicalMethod
 from .hierarchical_rays import HierarchicalRays
 from .learner import Learner
 from .nerf_config import NeRFConfig, make_field, network_names
@@ -51,7 +51,7 @@ PRESETS: dict[str, NeRFConfig] = {
 """Minutes on two CPU cores, most of an hour on them, and the paper, which needs a GPU."""
 
 
-class NeRF:
+class NeRF(HierarchicalMethod):
     """Learns a coarse and a fine field from rays.
 
     Source: Mildenhall et al. 2020, "NeRF", sec. 5.
@@ -88,13 +88,6 @@ class NeRF:
             self.name, self.fields, config.learning_rate, config.final_learning_rate
         )
 
-    @property
-    def bounds(self) -> Float[Tensor, "2 3"]:
-        return self._rays.bounds
-
-    def prepare(self, batches: RayBatches) -> None:
-        """There is nothing to prepare: what a resumed training needs too is done in its steps."""
-
     def train_step(
         self, batches: RayBatches, progress: TrainingProgress, generator: torch.Generator
     ) -> dict[str, float | Tensor]:
@@ -105,25 +98,3 @@ class NeRF:
         loss = torch.stack(errors).sum()
         self._learner.step(loss, progress.fraction)
         return {"loss": loss.detach(), "mse": errors[-1].detach()}
-
-    def render_rays(self, rays: Rays, normals: bool = False) -> RenderedRays:
-        """What the field shows, samples at the middles and quantiles of their parts."""
-        return self._rays.render_rays(rays, normals)
-
-    def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
-        """Density per scene unit; passes gradients on where `points` ask for them."""
-        return self._rays.density(points)
-
-    def color(
-        self, points: Float[Tensor, "points 3"], directions: Float[Tensor, "points 3"]
-    ) -> Float[Tensor, "points 3"]:
-        """Color in [0, 1] of the field at `points` seen along `directions`."""
-        return self._rays.color(points, directions)
-
-    def state(self) -> dict[str, Tensor]:
-        """Copies of both networks and of Adam's moments."""
-        return self._learner.state()
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Takes back what `state` returned. Raises ValueError where names or shapes do not fit."""
-        self._learner.load_state(state)

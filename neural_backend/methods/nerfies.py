@@ -15,12 +15,13 @@ from ..fields.nerf import DensityActivation
 from ..fields.nerfies import SE3Warp
 from ..fields.warped import WarpedCondition, WarpedField, warp_points
 from ..geometry.jacobians import jacobians
-from ..geometry.rays import Rays, RenderedRays
+from ..geometry.rays import Rays
 from ..sampling.box_shell import sample_box_shell
 from ..sampling.stratified import generator_for
 from ..sampling.weighted_choice import choose_by_weight
 from ..training.deformation_losses import elastic_energy, geman_mcclure, squared_displacement
 from .base import TrainingProgress
+from .hierarchical_method import HierarchicalMethod
 from .hierarchical_rays import HierarchicalRays, Shown
 from .learner import Learner
 from .nerf_config import NeRFConfig, make_field, network_names
@@ -102,7 +103,7 @@ PRESETS: dict[str, NerfiesConfig] = {
 """Minutes on two CPU cores, most of an hour on them, and the paper, which needs GPUs."""
 
 
-class Nerfies:
+class Nerfies(HierarchicalMethod):
     """Learns a template and how every time's code bends space into it.
 
     Source: Park et al. 2021, "Nerfies", sec. 3.
@@ -167,13 +168,6 @@ class Nerfies:
             self.name, self.fields, config.learning_rate, config.final_learning_rate
         )
 
-    @property
-    def bounds(self) -> Float[Tensor, "2 3"]:
-        return self._rays.bounds
-
-    def prepare(self, batches: RayBatches) -> None:
-        """There is nothing to prepare: what a resumed training needs too is done in its steps."""
-
     def train_step(
         self, batches: RayBatches, progress: TrainingProgress, generator: torch.Generator
     ) -> dict[str, float | Tensor]:
@@ -200,25 +194,6 @@ class Nerfies:
         self._learner.step(loss, progress.fraction)
         return {"loss": loss.detach(), **values}
 
-    def render_rays(self, rays: Rays, normals: bool = False) -> RenderedRays:
-        """What the field shows at the rays' times, with the appearance of their views."""
-        return self._rays.render_rays(rays, normals)
-
-    def density(
-        self, points: Float[Tensor, "points 3"], times: Float[Tensor, " points"] | None = None
-    ) -> Float[Tensor, " points"]:
-        """Density per scene unit; passes gradients on where `points` ask for them."""
-        return self._rays.density(points, times)
-
-    def color(
-        self,
-        points: Float[Tensor, "points 3"],
-        directions: Float[Tensor, "points 3"],
-        times: Float[Tensor, " points"] | None = None,
-    ) -> Float[Tensor, "points 3"]:
-        """Color in [0, 1] at `points` and `times` along `directions`, in the mean appearance."""
-        return self._rays.color(points, directions, times)
-
     def to_canonical(
         self, points: Float[Tensor, "points 3"], times: Float[Tensor, " points"]
     ) -> Float[Tensor, "points 3"]:
@@ -228,14 +203,6 @@ class Nerfies:
         with torch.no_grad():
             codes = self._codes(times)
         return warp_points(self._warp, points, codes)
-
-    def state(self) -> dict[str, Tensor]:
-        """Copies of all networks and codes and of Adam's moments."""
-        return self._learner.state()
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Takes back what `state` returned. Raises ValueError where names or shapes do not fit."""
-        self._learner.load_state(state)
 
     def _condition(self, rays: Rays) -> WarpedCondition | Tensor | None:
         appearance = None

@@ -77,7 +77,7 @@ class RenderViews:
     background: Annotated[str, "transparent, white, black or learned"] = "transparent"
     video: Annotated[bool, "also write an .mp4 of the views"] = False
     fps: Annotated[float, "frames a second of the .mp4"] = 24.0
-    overwrite: Annotated[bool, "render frames again that are already there"] = False
+    overwrite: Annotated[bool, "render frames again that are there, by the same camera"] = False
     device: Annotated[str, "auto, cpu or cuda"] = "auto"
 
 

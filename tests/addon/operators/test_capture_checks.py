@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from neural_fields.addon import capture_problems, session
+from neural_fields.addon import capture_problems, panel_state, session
 from neural_fields.addon.scene.cameras import place
 from PIL import Image, ImageFilter
 
@@ -159,6 +159,11 @@ def test_photos_without_cameras_are_solved_or_it_is_said_what_is_missing(
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("NEURAL_FIELDS_COLMAP", raising=False)
     pytest.importorskip("PIL")
-    with pytest.raises(RuntimeError, match=r"COLMAP.*not installed"):
+    with pytest.raises(RuntimeError, match=r"COLMAP.*not installed|COLMAP found no") as caught:
         bpy.ops.neural_fields.import_capture(filepath=str(tmp_path / "photos"))
+    problem = panel_state.get().problems["capture"]
+    if "not installed" in str(caught.value):
+        assert "-m pip install pycolmap" in problem.remedy
+        assert problem.fix is not None
+        assert problem.fix.operator == "neural_fields.install_environment"
     assert not bpy.context.scene.neural_fields.training.capture

@@ -81,6 +81,7 @@ def test_a_clip_begins_at_the_first_frame_and_is_renewed(
     clip = view_targets.put_clip(files, FRAMES)
     assert clip.source == "SEQUENCE"
     assert (clip.frame_start, clip.frame_duration) == (11, 3)
+    assert clip.use_fake_user
     assert view_targets.put_clip(files, FRAMES) == clip
     assert len(bpy.data.movieclips) == 1
 

@@ -60,8 +60,7 @@ def camera(bpy: ModuleType) -> Any:
     scene.cycles.samples = 64
     # A ray a pixel's middle: by default pixels blend into each other, and few are coarse.
     scene.cycles.filter_width = 0.01
-    if hasattr(scene.cycles, "volume_biased"):
-        scene.cycles.volume_biased = True  # without it a few pixels take a minute
+    compat.march_volumes(scene)
     camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
     scene.collection.objects.link(camera)
     camera.location.z = 5

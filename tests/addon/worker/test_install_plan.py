@@ -38,6 +38,7 @@ def test_the_list_that_is_shipped_is_that_of_the_project() -> None:
     tomllib = pytest.importorskip("tomllib")
     project = tomllib.loads((BACKEND.parent / "pyproject.toml").read_text("utf-8"))["project"]
     assert list(read_requirements()) == project["dependencies"]
+    assert project["optional-dependencies"]["photos"] == [install_plan.SOLVER]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,8 @@ def test_each_kind_of_computer_gets_its_torch(
     (step,) = (step for step in plan.steps if step.key == "torch")
     assert [" ".join(attempt) for attempt in step.attempts][: len(sources)] == sources
     assert "torch>=2.6,<3" in step.attempts[-1], "any release will do in the end"
-    assert [step.key for step in plan.steps] == ["environment", "pip", "torch", "packages", "check"]
+    keys = ["environment", "pip", "torch", "packages", "photos", "check"]
+    assert [step.key for step in plan.steps] == keys
     (packages,) = (step for step in plan.steps if step.key == "packages")
     assert packages.attempts == (
         tuple(line for line in read_requirements() if "torch" not in line),
@@ -119,6 +121,8 @@ def test_the_commands_for_a_terminal_do_what_the_plan_does(tmp_path: Path) -> No
     assert lines[1][-3:] == ["torch==2.13.0", "--index-url", CPU]
     assert lines[1][:6] == ["python3", "-m", "pip", "--python", str(plan.environment), "install"]
     assert lines[2][6:] == [line for line in read_requirements() if "torch" not in line]
+    # Last, because it is not made for every computer.
+    assert lines[3][6:] == [install_plan.SOLVER]
     from_folder = manual_commands(make_plan(tmp_path, LINUX, wheels_folder="/my wheels"))
     assert "--no-index --find-links '/my wheels' 'torch>=2.6,<3'" in from_folder
 

@@ -216,6 +216,22 @@ def test_a_missing_wheel_and_a_full_disk_are_said(
     assert not (tmp_path / "other").exists()
 
 
+def test_what_nothing_offers_and_nobody_must_have_is_asked_for_again_the_next_time(
+    tmp_path: Path, wheels: Path, start: Start
+) -> None:
+    """COLMAP's package is not made for every computer."""
+    poor = shutil.copytree(wheels, tmp_path / "poor")
+    solver = next(poor.glob("pycolmap*"))
+    away = solver.rename(tmp_path / solver.name)
+    plan = make_plan(tmp_path / "env", LINUX, wheels_folder=str(poor))
+    assert start(plan).wait() == "done"
+    assert read_state(plan.folder).is_for(plan)
+    assert not list(plan.environment.rglob("site-packages/pycolmap"))
+    away.rename(solver)
+    assert start(plan).wait() == "done"
+    assert list(plan.environment.rglob("site-packages/pycolmap"))
+
+
 def test_two_blenders_do_not_install_into_one_folder(
     tmp_path: Path, wheels: Path, start: Start
 ) -> None:

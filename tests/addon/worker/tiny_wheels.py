@@ -11,9 +11,12 @@ MODULES = {
     "imageio": "imageio", "imageio-ffmpeg": "imageio_ffmpeg", "PyMCubes": "mcubes",
     "OpenEXR": "OpenEXR", "scipy": "scipy", "trimesh": "trimesh", "libigl": "igl",
     "tyro": "tyro", "rich": "rich", "jaxtyping": "jaxtyping", "xatlas": "xatlas",
-    "fast-simplification": "fast_simplification",
+    "fast-simplification": "fast_simplification", "pycolmap": "pycolmap",
 }  # fmt: skip
-BOUNDED = {"numpy": "2.9", "libigl": "2.9", "xatlas": "0.0.9", "fast-simplification": "0.2.9"}
+BOUNDED = {
+    "numpy": "2.9", "libigl": "2.9", "xatlas": "0.0.9", "fast-simplification": "0.2.9",
+    "pycolmap": "4.9",
+}  # fmt: skip
 """Versions below the bounds of those that have an upper one."""
 TORCH = """__version__ = "{version}"
 class cuda:

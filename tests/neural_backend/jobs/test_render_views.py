@@ -82,6 +82,32 @@ def test_finished_frames_are_kept_and_missing_ones_rendered(run_path: Path, came
     assert max(event.total for event in events if isinstance(event, Progress)) == 2
 
 
+@pytest.mark.parametrize("options", [{}, {"bits": 16}, {"format": "exr"}])
+def test_a_frame_whose_camera_or_options_changed_is_rendered_again_and_no_other(
+    run_path: Path, cameras: Path, options: dict
+) -> None:
+    ready, _ = render(run_path, cameras=str(cameras), **options)
+    files = [Path(file) for file in ready.files]
+    before = [file.stat().st_mtime_ns for file in files]
+    poses = [looking_at_origin((3.0, y, 1.0)) for y in (-1.0, 0.5, 1.0)]
+    write_cameras(cameras, poses, (18, 14), frame=[41, 42, 43])
+    render(run_path, cameras=str(cameras), **options)
+    after = [file.stat().st_mtime_ns for file in files]
+    changed = [new > old for old, new in zip(before, after, strict=True)]
+    assert changed == [False, True, False]
+    render(run_path, cameras=str(cameras), background="white", **options)
+    assert all(new.stat().st_mtime_ns > old for new, old in zip(files, after, strict=True))
+
+
+def test_a_picture_that_says_nothing_of_its_camera_is_kept(run_path: Path, cameras: Path) -> None:
+    folder = run_path / "outputs" / "views"
+    folder.mkdir(parents=True)
+    Image.new("RGBA", (18, 14)).save(folder / "view_0042.png")
+    before = (folder / "view_0042.png").read_bytes()
+    render(run_path, cameras=str(cameras))
+    assert (folder / "view_0042.png").read_bytes() == before
+
+
 def test_overwrite_renders_all_again(run_path: Path, cameras: Path) -> None:
     ready, _ = render(run_path, cameras=str(cameras))
     before = [Path(file).stat().st_mtime_ns for file in ready.files]

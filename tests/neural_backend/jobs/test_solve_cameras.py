@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Solving with a COLMAP that only pretends: a script that knows the answer and the real words."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -150,3 +151,115 @@ def test_without_colmap_the_sentence_says_how_to_get_it(
 def test_a_folder_without_photos_is_refused(tmp_path: Path) -> None:
     with pytest.raises(JobError, match="holds 0 photos"):
         list(start(SolveCameras(pictures=str(tmp_path), output=str(tmp_path / "solved"))))
+
+
+def test_what_is_done_is_told_of_files_blocks_and_cameras_in_the_words_of_all_releases() -> None:
+    told = colmap_program.pictures_done
+    assert told("Processed file [3/20]", 20) == 3
+    assert told("I2 feature_extraction.cc:268] Processed file [12/20]", 20) == 12
+    assert told("Matching block [1/2, 1/2] in 3.1s", 20) == 0
+    assert told("I2 pairing.cc:214] Processing block [2/2, 1/2]", 20) == 10
+    assert told("Matching image [7/20] in 0.1s", 20) == 7
+    assert told("Registering image #5 (4)", 20) == 4
+    assert told("Registering image #4 (num_reg_frames=2)", 20) == 2
+    assert told("Bundle adjustment report", 20) is None
+
+
+BINDINGS = """
+import pathlib, shutil
+class CameraMode:
+    SINGLE, AUTO = "single", "auto"
+class ImageReaderOptions:
+    camera_model = "SIMPLE_RADIAL"
+class ExhaustivePairingOptions:
+    block_size = 50
+def extract_features(database_path, image_path, *, camera_mode, reader_options):
+    assert (camera_mode, reader_options.camera_model) == ("single", "OPENCV")
+    pathlib.Path(database_path).write_text("features")
+def match_exhaustive(database_path, *, pairing_options):
+    assert pairing_options.block_size < 50
+    pathlib.Path(database_path).write_text("matches")
+def match_sequential(database_path):
+    raise AssertionError("the photos are in no sequence")
+def incremental_mapping(database_path, image_path, output_path):
+    assert pathlib.Path(database_path).read_text() == "matches"
+    shutil.copytree("{model}", output_path, dirs_exist_ok=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the pretended program is a script")
+def test_without_the_program_its_python_package_does_the_same(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "packages" / "pycolmap"
+    package.mkdir(parents=True)
+    model = write_models(tmp_path / "models")
+    (package / "__init__.py").write_text(BINDINGS.replace("{model}", str(model)))
+    # A process of its own, which takes the package from there.
+    runner = tmp_path / "python"
+    runner.write_text(
+        f"#!{sys.executable}\nimport runpy, sys\nsys.path.insert(0, {str(package.parent)!r})\n"
+        "assert sys.argv[1] == '-I'\nsys.argv = sys.argv[2:]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    runner.chmod(0o755)
+    monkeypatch.delenv("NEURAL_FIELDS_COLMAP", raising=False)
+    monkeypatch.setattr(colmap_program.shutil, "which", lambda _name: None)
+    monkeypatch.setattr(colmap_program, "find_spec", lambda _name: object())
+    monkeypatch.setattr(colmap_program.sys, "executable", str(runner))
+    events = list(start(SolveCameras(pictures=str(photos), output=str(tmp_path / "solved"))))
+    assert events[-1] == Converted(job_id="job", output=str(tmp_path / "solved"), num_views=5)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the pretended program is a script")
+def test_the_scene_stands_upright_though_the_model_does_not(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """COLMAP's first camera has its y axis down; here the pictures' horizons are level."""
+    pretend(tmp_path, monkeypatch)
+    list(start(SolveCameras(pictures=str(photos), output=str(tmp_path / "solved"))))
+    poses = np.array([view.camera_to_world for view in load_capture(tmp_path / "solved").views])
+    np.testing.assert_allclose(poses[:, :3, 1], np.tile([0, 0, 1.0], (5, 1)), atol=1e-6)
+    assert -poses[0, 1, 2] == pytest.approx(1.0)
+
+
+@pytest.mark.slow
+def test_the_cameras_of_real_photos_are_those_that_others_have_found(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten photos of the fox, against the poses that came with them, up to place, size and turn."""
+    pytest.importorskip("pycolmap", reason="needs pycolmap, which finds the cameras")
+    fox = shared_data / "fox"
+    monkeypatch.delenv("NEURAL_FIELDS_COLMAP", raising=False)
+    monkeypatch.setattr(colmap_program.shutil, "which", lambda _name: None)
+    chosen = tmp_path / "photos"
+    chosen.mkdir()
+    for photo in sorted((fox / "images").iterdir())[:20:2]:
+        shutil.copy(photo, chosen)
+    events = list(start(SolveCameras(pictures=str(chosen), output=str(tmp_path / "solved"))))
+    assert events[-1].num_views == 10
+    known = {view.image.name: view for view in load_capture(fox).views}
+    solved = load_capture(tmp_path / "solved").views
+    ours = np.array([view.camera_to_world for view in solved])
+    theirs = np.array([known[view.image.name].camera_to_world for view in solved])
+    turn, distances = aligned(ours, theirs)
+    extent = np.linalg.norm(np.ptp(theirs[:, :3, 3], axis=0))
+    assert distances.max() < 0.02 * extent
+    between = turn @ ours[:, :3, :3]
+    cosines = (np.einsum("nij,nij->n", between, theirs[:, :3, :3]) - 1) / 2
+    # Their lens is off its middle by seven pixels, which turns every camera by half a degree.
+    assert np.degrees(np.arccos(np.clip(cosines, -1, 1))).max() < 2.0
+    assert ours[:, 2, 1].min() > 0.7, "photos are taken upright"
+
+
+def aligned(ours: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The turn of the similarity that fits our positions to theirs, and what it misses them by.
+
+    Source: Umeyama 1991, "Least-squares estimation of transformation parameters".
+    """
+    x, y = (poses[:, :3, 3] - poses[:, :3, 3].mean(axis=0) for poses in (ours, theirs))
+    left, stretch, right = np.linalg.svd(y.T @ x)
+    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
+    turn = left @ np.diag(signs) @ right
+    scale = (stretch * signs).sum() / (x**2).sum()
+    return turn, np.linalg.norm(scale * x @ turn.T - y, axis=-1)
