@@ -62,6 +62,8 @@ ROWS = (
     Row("lego_400_300s", "lego_400", 400, 300, 31.5),
     Row("fox_135_120s", "fox", 135, 120, 24.0),
     Row("bonsai_200_180s", "bonsai", 200, 180, 24.0),
+    Row("voxels_fox_135_120s", "fox", 135, 120, 0.0, method="voxel_grid"),
+    Row("voxels_bonsai_200_180s", "bonsai", 200, 180, 0.0, method="voxel_grid"),
     Row(
         "moving_knight_100_120s",
         "kaykit_knight_dyn_200",

@@ -11,25 +11,28 @@ LOOK_AHEAD = 8
 
 
 @jit
-def smooth(first, last, rows, gradient, touched, cells, index, strides, amounts):
-    """Adds the gradient of the squared differences between touched rows and their six neighbours.
+def smooth(first, last, rows, cells, index, strides, shares, out):
+    """Writes rows to `out`, drawn to the mean of their stored neighbours by `shares` of the way.
 
-    `cells` is where in `index` a row stands; `amounts` weighs each channel.
-
-    Source: Fridovich-Keil et al. 2022, "Plenoxels", sec. 3.4 (total variation).
+    `cells` is where in `index` a row stands; `shares` has one for each channel.
     """
     num_channels = rows.shape[1]
     for row in range(np.uint32(first), np.uint32(last)):
-        if touched[row] == 0:
-            continue
         cell = cells[row]
+        for c in range(num_channels):
+            out[row, c] = np.float32(0)
+        found = np.float32(0)
         for axis in range(6):
             neighbour = index[cell + strides[axis]]
             if neighbour < 0:
                 continue
+            found += np.float32(1)
             other = np.uint32(neighbour)
             for c in range(num_channels):
-                gradient[row, c] += amounts[c] * (rows[row, c] - rows[other, c])
+                out[row, c] += rows[other, c] - rows[row, c]
+        part = np.float32(1) / max(found, np.float32(1))
+        for c in range(num_channels):
+            out[row, c] = rows[row, c] + shares[c] * part * out[row, c]
 
 
 @jit

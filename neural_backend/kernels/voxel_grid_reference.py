@@ -142,6 +142,16 @@ def squeeze(
     return (units + units.new_tensor(space.extent)) * space.cells_per_unit, reach
 
 
+def unsqueeze(space: "Space", places: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+    """The world points of positions in cells, the inverse of `squeeze`; inf at the outer border."""
+    units = places / space.cells_per_unit - places.new_tensor(space.extent)
+    if space.shell > 0:
+        radius = units.abs().amax(dim=-1, keepdim=True).clamp(min=1)
+        reach = space.shell / (1 + space.shell - radius).clamp(min=0)
+        units = units / radius * reach
+    return units * space.half + units.new_tensor(space.center)
+
+
 def _corners(
     index: Tensor, places: Float[Tensor, "points 3"], partial: bool = False
 ) -> tuple[Bool[Tensor, " points"], Tensor, Float[Tensor, "points 8"]]:

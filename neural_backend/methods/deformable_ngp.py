@@ -34,13 +34,13 @@ class DeformableNGPConfig(InstantNGPConfig):
     The deformation network has layers of `deformation_width`, reads `position_octaves` of places
     and `time_octaves` of times, hands on `handed_on` features, and learns at `deformation_rate`
     times the rate of the field. Its displacements are what it gives times `reach` half sides of the
-    bounds: the smaller, the calmer is what rests. These three have other values where the scene is
-    `unbounded`, and `handed_on` has another where every moment is seen from several sides. A
-    displacement by the whole cube costs `rest`
+    bounds: the smaller, the calmer is what rests. A displacement by the whole cube costs `rest`
     wherever something is shown. The times that the deformation is told are off by up to
     `time_noise` at first, by nothing from half of the training on. The occupancy of an object has
-    `slices` of the time. In each, a cell may be full if a `hull_share` of the silhouettes of the
-    slice allow it, or one `hull_margin` cells away.
+    `slices` of the time. In each, a cell may be full if a `hull_share` of the moments of the slice
+    allow it, and at least one does, or one `hull_margin` cells away. Some have other values where
+    the scene is `unbounded`, some where every moment is seen from several sides: then there is a
+    slice for each moment, but no more than `slices_many_sided`.
 
     Source: Yang et al. 2024, "Deformable 3D Gaussians", sec. 3.3 (noise on the time, fading).
     """
@@ -49,17 +49,20 @@ class DeformableNGPConfig(InstantNGPConfig):
     time_octaves: int = 4
     deformation_width: int = 64
     handed_on: int = 0
-    handed_on_many_sided: int = 8
+    handed_on_many_sided: int = 16
     reach: float = 0.1
     deformation_rate: float = 0.2
+    deformation_rate_many_sided: float = 0.4
     handed_on_unbounded: int = 8
     reach_unbounded: float = 0.05
     deformation_rate_unbounded: float = 0.1
     rest: float = 0.0
     time_noise: float = 0.0
     slices: int = 8
+    slices_many_sided: int = 64
     occupancy_visits: int = 2**15
     hull_share: float = 0.5
+    hull_share_many_sided: float = 0.0
     hull_margin: int = 1
 
 
@@ -107,7 +110,13 @@ class DeformableNGP(HashGridMethod):
         elif times and num_views >= _SIDES * len(times):
             # What is there at a moment can be learned as it is, where more than one picture shows
             # it. Seen from one side, only what it was at other moments tells its depth.
-            config = replace(config, handed_on=config.handed_on_many_sided)
+            config = replace(
+                config,
+                handed_on=config.handed_on_many_sided,
+                deformation_rate=config.deformation_rate_many_sided,
+                slices=min(len(times), config.slices_many_sided),
+                hull_share=config.hull_share_many_sided,
+            )
         self.config, self.times = config, times
         generator = torch.Generator().manual_seed(seed)
         canonical = build_field(config, bounds, unbounded, generator, config.handed_on)

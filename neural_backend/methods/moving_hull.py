@@ -26,7 +26,8 @@ def moving_hull(
     """The cells of the cube around `center` that may be full at some time of each slice.
 
     A picture says where nothing is at its time. A cell stays where at least a `share` of the times
-    of a slice allow it, or a cell not further away than `margin`.
+    of a slice, and at least one, allow it, or a cell not further away than `margin`. Slices without
+    pictures are left whole.
     """
     shapes, views = silhouettes(batches), batches.views
     box = np.stack([center - half, center + half])
@@ -44,7 +45,7 @@ def moving_hull(
         part = int(time_slices(time, slices))
         votes[part] += torch.from_numpy(hull.reshape(-1)).float()
         total[part] += 1
-    possible = votes >= share * total[:, None]
+    possible = votes >= (share * total).clamp(min=1).minimum(total)[:, None]
     cubes = possible.view(slices, 1, resolution, resolution, resolution).float()
     wide = F.max_pool3d(cubes, 2 * margin + 1, stride=1, padding=margin)
     return wide.flatten(1) > 0

@@ -13,6 +13,7 @@ from ..fields.occupancy_network import OccupancyNetworkField
 from ..meshing.isosurface import Isosurface
 from ..sampling.bends import draw_bends
 from ..sampling.grafts import draw_grafts
+from ..sampling.leans import draw_leans
 from ..training.adam_state import Rate, ScheduledAdam
 from ..training.shape_losses import occupancy_error
 from .shape_base import Observation, OptimizedShapes, TrainingProgress
@@ -27,7 +28,8 @@ class OccupancyNetworkConfig:
 
     Each step shows `cloud` points on the surface, off it by `cloud_noise`, of each of `shapes`
     shapes, and asks for `uniform` points in the box and `near` ones about the surface. Each
-    time shapes are bent anew, along each axis by up to `swing` and in length by up to `stretch`,
+    time shapes are bent anew, along each axis by up to `swing`, in length by up to `stretch`, and
+    across the axes by slopes up to `lean`,
     and a share `grafted` of them is one shape above a plane and another below it. A new shape's
     code is the encoder's, then changed in `fit_steps` steps of `fit_rate` deviations so that the
     surface goes through its points; staying as it was counts by `fit_prior`.
@@ -53,6 +55,7 @@ class OccupancyNetworkConfig:
     near: int = 0
     swing: float = 0.0
     stretch: float = 0.0
+    lean: float = 0.0
     grafted: float = 0.0
     fit_steps: int = 0
     fit_rate: float = 0.01
@@ -74,6 +77,7 @@ _SMALL = OccupancyNetworkConfig(
     near=96,
     swing=0.5,
     stretch=0.15,
+    lean=0.3,
     grafted=0.5,
     fit_steps=100,
     learning_rate=2e-3,
@@ -168,9 +172,11 @@ class OccupancyNetwork(OptimizedShapes):
         points = torch.cat([near, uniform], dim=1)
         inside = (torch.cat([near_by, anywhere], dim=1) < 0).float()
         bends = draw_bends(count, config.swing, config.stretch, generator, self.device)
+        leans = draw_leans(count, config.lean, generator, self.device)
+        clouds, points = (leans.move(bends.move(part)) for part in (clouds, points))
         self.network.train()
-        codes = self.network.field.encode(bends.move(clouds) + config.cloud_noise * noise)
-        loss = occupancy_error(self.network.field.each(bends.move(points), codes), inside)
+        codes = self.network.field.encode(clouds + config.cloud_noise * noise)
+        loss = occupancy_error(self.network.field.each(points, codes), inside)
         self.optimizer.step(loss, progress.fraction)
         return {"loss": loss.detach()}
 

@@ -20,14 +20,18 @@ from ..geometry.rays import Rays, RenderedRays
 from ..kernels import voxel_grid as kernels
 from ..kernels.compilation import num_threads
 from ..kernels.voxel_grid import GridRays, Space
+from ..kernels.voxel_grid_reference import unsqueeze
+from ..sampling.seen_space import count_views
 from ..sampling.visual_hull import visual_hull
 from ..training.sparse_adam import SparseAdam
 from .base import TrainingProgress
-from .voxel_grid_config import PRESETS, VoxelGridConfig
+from .voxel_grid_config import PRESETS, VoxelGridConfig, for_unbounded
 
 __all__ = ["PRESETS", "VoxelGrid", "VoxelGridConfig"]
 
 _HULL_RESOLUTION = 96
+_SEEN_RESOLUTION = 32
+"""Cells along the bounds at which it is counted how many pictures show a place."""
 _NEAREST = 0.5
 """Where rays of unbounded scenes begin, in halves of the bounds."""
 _MOST_PARTS = 8
@@ -41,7 +45,8 @@ class VoxelGrid:
     Optimization";
         for unbounded scenes Barron et al. 2022, "Mip-NeRF 360", sec. 2 (contraction).
     Differs: the visual hull is carved before the first step; Adam on touched voxels; every ray is
-        shown over a random background of its own.
+        shown over a random background of its own; unbounded space that few pictures show stays
+        empty, and is smoothed apart from Adam.
     """
 
     name: ClassVar[str] = "voxel_grid"
@@ -54,7 +59,7 @@ class VoxelGrid:
         num_views: int,
         device: torch.device,
     ) -> None:
-        self.config = config
+        self.config = config = for_unbounded(config) if unbounded else config
         self.unbounded = unbounded
         self.device = torch.device(device)
         self._bounds = bounds.detach().to("cpu", torch.float32)
@@ -67,7 +72,7 @@ class VoxelGrid:
         self._batches: RayBatches | None = None
         space = self._space(self._bounds, config.resolutions[0])
         stored = torch.ones(grid_shape(space), dtype=torch.bool, device=self.device)
-        self._set_field(VoxelGridField(space, stored, config.degree, self._initial_density))
+        self._set_field(VoxelGridField(space, stored, config.degree, config.initial_density))
 
     @property
     def bounds(self) -> Float[Tensor, "2 3"]:
@@ -78,17 +83,16 @@ class VoxelGrid:
         """Channels of a row that hold something; the rest pads it to whole vectors."""
         return 1 + 3 * self._field.num_basis
 
-    @property
-    def _initial_density(self) -> float:
-        config = self.config
-        return config.initial_density_unbounded if self.unbounded else config.initial_density
-
     def warm_up(self) -> None:
         """Compiles the kernels by learning from a few rays."""
         if self.device.type != "cpu":
             return
         tiny = VoxelGrid(
-            replace(self.config, resolutions=(8,)), self._bounds, self.unbounded, 1, self.device
+            replace(self.config, resolutions=(8,), resolutions_unbounded=(8,)),
+            self._bounds,
+            self.unbounded,
+            1,
+            self.device,
         )
         center = self._bounds.mean(dim=0)
         rays = Rays(center.expand(4, 3) - 2.0, F.normalize(torch.ones(4, 3), dim=-1))
@@ -103,11 +107,14 @@ class VoxelGrid:
             width=2, height=2, focal_x_px=2.0, focal_y_px=2.0, center_x_px=1.0, center_y_px=1.0
         )
         visual_hull([np.ones((2, 2), dtype=bool)], [lens], np.eye(4)[None], np.eye(2, 3), 4)
+        tiny._smooth(1.0)
         tiny._field.refine(tiny._field.space.cells_per_unit * 1.5, 1e-6)
 
     def prepare(self, batches: RayBatches) -> None:
-        """Carves the visual hull where the pictures have alpha, and starts inside it."""
-        if not self.unbounded:
+        """Starts inside the visual hull, or, without alpha, where enough pictures look."""
+        if self.unbounded:
+            self._leave_out_what_few_see(batches)
+        else:
             self._carve(batches)
         self._choose_finest(batches)
 
@@ -130,8 +137,36 @@ class VoxelGrid:
         space = self._space(self._bounds, self.config.resolutions[0])
         stored = _stored_corners(space, torch.from_numpy(hull), bounds[0], cell)
         self._set_field(
-            VoxelGridField(space, stored.to(self.device), self.config.degree, self._initial_density)
+            VoxelGridField(
+                space, stored.to(self.device), self.config.degree, self.config.initial_density
+            )
         )
+
+    def _leave_out_what_few_see(self, batches: RayBatches) -> None:
+        """Starts anew where enough pictures look: before one camera anything explains its picture.
+
+        Source: Sun et al. 2022, "Direct Voxel Grid Optimization", sec. 4.2 (voxels that few views
+            see learn slower).
+        Differs: they are left out.
+        """
+        coarse = self._space(self._bounds, _SEEN_RESOLUTION)
+        shape = grid_shape(coarse)
+        corners = torch.cartesian_prod(*(torch.arange(size).double() for size in shape))
+        counts = count_views(
+            unsqueeze(coarse, corners).numpy(),
+            [view.intrinsics for view in batches.views],
+            np.array([view.camera_to_world for view in batches.views]),
+            coarse.near,
+        )
+        least = min(self.config.fewest_views, batches.num_views)
+        kept = torch.from_numpy(counts >= least).reshape(shape)
+        space = self._space(self._bounds, self.config.resolutions[0])
+        for axis, size in enumerate(grid_shape(space)):
+            nearest = torch.arange(size) * coarse.cells_per_unit / space.cells_per_unit
+            kept = kept.index_select(axis, nearest.round().long().clamp(max=shape[axis] - 1))
+        if kept.any():
+            degree, density = self.config.degree, self.config.initial_density
+            self._set_field(VoxelGridField(space, kept.to(self.device), degree, density))
 
     def train_step(
         self, batches: RayBatches, progress: TrainingProgress, generator: torch.Generator
@@ -160,6 +195,8 @@ class VoxelGrid:
         rate = self._rate(progress)
         size = self.config.update_rays
         results = [self._update(rays[at : at + size], rate) for at in range(0, count, size)]
+        if progress.step % self.config.smooth_every == 0:
+            self._smooth(rate)
         if uses_exposure:
             slope = torch.zeros_like(self._exposure.values)
             slope.index_add_(0, views, torch.cat([gradient for _, gradient in results]) * gains)
@@ -230,7 +267,7 @@ class VoxelGrid:
         stored = torch.zeros(grid_shape(space), dtype=torch.bool)
         stored.view(-1)[state["cells"].long().cpu()] = True
         field = VoxelGridField(
-            space, stored.to(self.device), self.config.degree, self._initial_density
+            space, stored.to(self.device), self.config.degree, self.config.initial_density
         )
         field.skip = state["skip"].to(self.device).clone()
         numbers = state["schedule"].tolist()
@@ -274,15 +311,18 @@ class VoxelGrid:
             field.grid, rays, adam.gradients, adam.touched, gain_gradient, spread
         )
         count = len(rays.origins)
-        amounts = torch.full((field.rows.shape[1],), config.smooth_color * count)
-        amounts[0] = config.smooth_density * count
-        if amounts.any():
-            self._adam.smooth(field.cells, field.index, field.strides, amounts)
         rates = torch.full((field.rows.shape[1],), config.harmonics_rate * rate)
         rates[0] = config.density_rate * rate
         rates[1:4] = config.color_rate * rate
         self._adam.update(rates, 1 / count)
         return error, gain_gradient
+
+    def _smooth(self, rate: float) -> None:
+        config, field = self.config, self._field
+        if config.smooth_density or config.smooth_color:
+            shares = torch.full((field.rows.shape[1],), config.smooth_color * rate)
+            shares[0] = config.smooth_density * rate
+            self._adam.smooth(field.cells, field.index, field.strides, shares)
 
     def _rate(self, progress: TrainingProgress) -> float:
         """Share of the learning rates that is left. A long training ends in calm, a short one must

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How a sparse voxel grid grows and learns, and its presets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,11 +14,15 @@ class VoxelGridConfig:
     hold. Of n grids the last is reached at `finest_at` of the budget, the one before at a third of
     that, and so on. Each step draws `rays` rays and makes an update for
     every `update_rays` of them. Rates fall exponentially to `final_rate` of their start, and, where
-    there are more than `calm_steps`, the further the more there are. `smooth_*` weigh the squared
-    differences between neighbours, `distortion` how far apart a ray's light comes from, which makes
+    there are more than `calm_steps`, the further the more there are. Every `smooth_every` steps
+    voxels are drawn to the mean of their neighbours by `smooth_density` and `smooth_color` of the
+    way, less as rates fall. `distortion` weighs how far apart a ray's light comes from, which makes
     surfaces thin; 0.02 makes smoother meshes for some tenths of a decibel. `prune_opacity` is what
     a cell must hide to be kept and sampled. `shell` is the width, in halves of the bounds, that
-    everything outside an unbounded scene's bounds is squeezed into.
+    everything outside an unbounded scene's bounds is squeezed into, where nothing is learned that
+    fewer than `fewest_views` pictures show. What ends in `_unbounded` takes the place of what is
+    called so without it in such scenes, where a voxel is seen from few sides and could else be
+    anything.
     """
 
     steps: int = 1500
@@ -38,16 +42,32 @@ class VoxelGridConfig:
     calm_steps: int = 1000
     beta1: float = 0.9
     beta2: float = 0.999
+    smooth_every: int = 4
     smooth_density: float = 0.0
     smooth_color: float = 0.0
     distortion: float = 0.001
     initial_density: float = -1.0
-    initial_density_unbounded: float = -4.0
     prune_opacity: float = 0.03
     prune_every: int = 6
     shell: float = 0.5
+    fewest_views: int = 5
+    resolutions_unbounded: tuple[int, ...] = (64, 128)
+    density_rate_unbounded: float = 0.1
+    color_rate_unbounded: float = 0.1
+    harmonics_rate_unbounded: float = 0.005
+    smooth_density_unbounded: float = 0.75
+    smooth_color_unbounded: float = 0.35
+    distortion_unbounded: float = 0.01
+    initial_density_unbounded: float = -4.0
     exposure: bool = True
     exposure_rate: float = 0.01
+
+
+def for_unbounded(config: VoxelGridConfig) -> VoxelGridConfig:
+    """The configuration with what is meant for unbounded scenes in its place."""
+    ending = "_unbounded"
+    values = {name: value for name, value in vars(config).items() if name.endswith(ending)}
+    return replace(config, **{name.removesuffix(ending): at for name, at in values.items()})
 
 
 PRESETS: dict[str, VoxelGridConfig] = {

@@ -54,28 +54,34 @@ class SparseAdam:
         cells: Int[Tensor, " rows"],
         index: Int[Tensor, "x y z"],
         strides: tuple[int, ...],
-        amounts: Float[Tensor, " channels"],
+        shares: Float[Tensor, " channels"],
     ) -> None:
-        """Adds, to touched rows, `amounts` times the differences from their neighbours in a grid.
+        """Draws every row to the mean of its neighbours in a grid, by `shares` of the way.
 
-        Source: Fridovich-Keil et al. 2022, "Plenoxels", sec. 3.4.
+        Source: Fridovich-Keil et al. 2022, "Plenoxels", sec. 3.4 (total variation); Loshchilov and
+            Hutter 2019, "Decoupled weight decay regularization" (apart from the gradients).
+        Differs: not a loss. Adam steps as far for a small slope as for a large one, so a loss would
+            move what no ray has seen as fast as what many have.
         """
+        out = torch.empty(self.values.shape, device=self.values.device)
         if self.values.device.type != "cpu":
-            touched = self.touched.bool()
-            rows = touched.nonzero()[:, 0]
+            found = torch.zeros(len(out), 1, device=out.device)
+            out.zero_()
             for stride in strides:
-                other = index.view(-1)[cells[rows].long() + stride].long()
-                difference = self.values[rows] - self.values[other.clamp(min=0)]
-                difference *= amounts.to(difference) * (other >= 0)[:, None]
-                self.gradients[0].index_add_(0, rows, difference)
+                other = index.view(-1)[cells.long() + stride].long()
+                stored = (other >= 0)[:, None]
+                found += stored
+                out += (self.values[other.clamp(min=0)] - self.values) * stored
+            self.values += shares.to(out) * out / found.clamp(min=1)
             return
         from ..kernels.sparse_adam_numba import smooth
 
         arrays = (
-            self.values.numpy(), self.gradients[0].numpy(), self.touched.numpy(), cells.numpy(),
-            index.numpy().reshape(-1), np.array(strides), amounts.numpy().astype(np.float32),
+            self.values.numpy(), cells.numpy(), index.numpy().reshape(-1), np.array(strides),
+            shares.numpy().astype(np.float32), out.numpy(),
         )  # fmt: skip
         self._on_all_rows(lambda first, last: smooth(first, last, *arrays))
+        self.values.copy_(out)
 
     def update(self, rates: Float[Tensor, " channels"], scale: float) -> None:
         """Moves the touched rows by their gradient times `scale`, with a rate for each channel."""

@@ -59,7 +59,7 @@ DRAFT = Quality(
 
 # Of a scene that moves, each of a few cameras takes every frame.
 MOVING = replace(
-    FULL, cameras=8, capture_px=176, samples=12, frames=36, seconds=150.0, mesh_resolution=112
+    FULL, cameras=8, capture_px=176, samples=12, frames=36, seconds=240.0, mesh_resolution=112
 )
 MOVING_DRAFT = replace(
     DRAFT, cameras=4, capture_px=80, frames=12, seconds=30.0, steps=0, mesh_resolution=48
@@ -84,7 +84,7 @@ SHAPES = ShapeQuality(
     meshes=12,
     frames=48,
     preset="standard",
-    seconds=120.0,
+    seconds=180.0,
     steps=0,
     resolution=128,
     sheet_px=400,

@@ -89,9 +89,9 @@ def dancer() -> bpy.types.Object:
 
 
 def pose_dancer(item: bpy.types.Object, share: float, frame: int) -> None:
-    """Twists twice while bending once to each side."""
+    """Twists to and fro while bending once to each side."""
     for name, angle in (
-        ("Twist", radians(62) * sin(4 * pi * share)),
+        ("Twist", radians(62) * cos(2 * pi * share)),
         ("Bend", radians(48) * sin(2 * pi * share)),
     ):
         item.modifiers[name].angle = angle
@@ -120,13 +120,13 @@ def ball() -> bpy.types.Object:
 
 
 def pose_ball(item: bpy.types.Object, share: float, frame: int) -> None:
-    """Three bounces; it is flattened where it meets the stage."""
-    phase = (3 * share) % 1
+    """Two bounces; it is flattened where it meets the stage."""
+    phase = (2 * share) % 1
     height = 4 * phase * (1 - phase)
     flat = 1 - 0.28 * max(0.0, 1 - height / 0.25)
     item.scale = (1 / flat**0.5, 1 / flat**0.5, flat)
     item.location = (-0.05, -0.62, 0.155 * flat + 0.42 * height)
-    item.rotation_euler.z = 2 * pi * share
+    item.rotation_euler.z = pi * share
     for path in ("scale", "location", "rotation_euler"):
         item.keyframe_insert(path, frame=frame)
 

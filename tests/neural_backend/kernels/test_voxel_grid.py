@@ -185,3 +185,21 @@ def test_the_fast_exponential_is_accurate() -> None:
     for x in np.linspace(-80, 80, 401).astype(np.float32):
         assert of(x) == pytest.approx(math.exp(x), rel=3e-5)
     assert of(np.float32(-1e9)) < 1e-37
+
+
+@pytest.mark.parametrize("shell", [0.0, 0.5, 1.0])
+def test_unsqueezing_leads_back(shell: float) -> None:
+    generator = torch.Generator()
+    generator.seed()
+    space = make_field(0, shell, 0).space
+    far = 30.0 if shell else 0.9
+    points = (2 * torch.rand(500, 3, generator=generator, dtype=torch.float64) - 1) * far
+    points = points * space.half + torch.tensor(space.center, dtype=torch.float64)
+    places, _ = reference.squeeze(space, points)
+    torch.testing.assert_close(reference.unsqueeze(space, places), points, rtol=1e-6, atol=1e-6)
+
+
+def test_the_outer_border_of_squeezed_space_is_endless() -> None:
+    space = make_field(0, 0.5, 0).space
+    border = torch.tensor([[0.0, 0.75, 0.75]]) * space.cells_per_unit
+    assert reference.unsqueeze(space, border)[0, 0] == -torch.inf

@@ -157,12 +157,21 @@ def test_the_plain_torch_path_learns_too(ball):
     assert last_layer.abs().max() > 1e-3
 
 
-@pytest.mark.parametrize(("views", "handed_on"), [(5, 0), (9, 0), (10, 3), (40, 3)])
-def test_features_are_handed_on_where_moments_are_seen_from_several_sides(ball, views, handed_on):
+@pytest.mark.parametrize(
+    ("views", "handed_on", "slices"), [(5, 0, 4), (9, 0, 4), (10, 3, 5), (40, 3, 5)]
+)
+def test_moments_seen_from_several_sides_are_learned_each_as_it_is(ball, views, handed_on, slices):
     config = replace(SMALL, handed_on_many_sided=3)
     times = tuple(time / 4 for time in range(5))
     method = DeformableNGP(config, ball[1], False, views, CPU, times)
     assert method.moving.sizes.features == handed_on
+    assert method.occupancy.slices == slices
+
+
+def test_many_moments_share_slices(ball):
+    config = replace(SMALL, slices_many_sided=6)
+    times = tuple(time / 99 for time in range(100))
+    assert DeformableNGP(config, ball[1], False, 400, CPU, times).occupancy.slices == 6
 
 
 def test_a_scene_without_times_is_learned_as_one_that_rests(ball):

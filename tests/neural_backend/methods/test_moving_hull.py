@@ -49,6 +49,20 @@ def test_one_slice_that_all_times_may_fill_holds_what_is_swept(batches):
         assert swept[0, cells_of_ball(time, 0.95 * RADIUS)].all()
 
 
+def test_one_of_many_moments_is_enough_without_a_share(batches):
+    assert torch.equal(hull_of(batches, 1, share=0.0), hull_of(batches, 1, share=1e-6))
+
+
+def test_a_slice_of_which_no_picture_tells_is_left_whole(batches):
+    hull = hull_of(batches, slices=64, share=0.0)
+    seen = batches.times.unique().mul(64).long().clamp(max=63).unique()
+    untold = torch.ones(64, dtype=torch.bool)
+    untold[seen] = False
+    assert untold.any()
+    assert hull[untold].all()
+    assert not hull[~untold].all(dim=1).any()
+
+
 def test_less_is_left_the_more_times_must_agree(batches):
     counts = [int(hull_of(batches, 4, share).sum()) for share in (1e-6, 0.5, 1.0)]
     assert counts[0] > counts[1] > counts[2] > 0

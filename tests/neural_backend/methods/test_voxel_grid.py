@@ -59,6 +59,27 @@ def test_it_learns_a_scene(pictures) -> None:
     assert method._field.space.cells_per_unit * 2 == 40  # refined on the way
 
 
+def test_in_unbounded_scenes_what_few_pictures_show_is_left_empty(pictures) -> None:
+    train, _, bounds = pictures
+    config = replace(SMALL, resolutions_unbounded=(20,), fewest_views=5)
+    method = VoxelGrid(config, bounds, True, train.num_views, CPU)
+    whole = len(method._field.cells)
+    method.prepare(train)
+    assert 0 < len(method._field.cells) < whole
+    middle = bounds.mean(dim=0)
+    eyes = torch.stack([torch.tensor(v.camera_to_world[:3, 3]).float() for v in train.views])
+    before_the_lens = middle + 0.99 * (eyes - middle)
+    assert (method.density(before_the_lens) < 1e-6).all()
+    assert (method.density(middle[None]) > 1e-3).all()
+
+
+def test_what_is_meant_for_unbounded_scenes_takes_its_place_there(pictures) -> None:
+    _, _, bounds = pictures
+    config = replace(SMALL, color_rate=1.0, color_rate_unbounded=0.25)
+    assert VoxelGrid(config, bounds, True, 1, CPU).config.color_rate == 0.25
+    assert VoxelGrid(config, bounds, False, 1, CPU).config.color_rate == 1.0
+
+
 def test_without_alpha_space_is_squeezed_and_learned_too(pictures) -> None:
     method = trained(pictures, steps=60, unbounded=True)
     assert psnr_of(method, pictures[0]) > 15
