@@ -21,6 +21,8 @@ class PanelState:
     """The runs on disk as they were last read, newest first."""
     pictures: Any = None
     """A preview collection of Blender; see `live_pictures`."""
+    previews: list[Any] = field(default_factory=list)
+    """Two more, of one picture each: that of the newest preview comes first."""
     camera_keys: dict[str, tuple[object, ...]] = field(default_factory=dict)
     """The camera that was last written for each training's previews."""
 
