@@ -20,6 +20,19 @@ CURVE_PX = 192
 LOSS_COLOR, PSNR_COLOR = (0.95, 0.55, 0.2), (0.35, 0.75, 1.0)
 
 
+def begin(job_id: str) -> None:
+    """Has the pictures be those of a training; what is left of another one is freed."""
+    state = panel_state.get()
+    if state.pictured_job != job_id:
+        forget()
+        state.pictured_job = job_id
+
+
+def are_of(job_id: str) -> bool:
+    """Whether the pictures are those of a training."""
+    return panel_state.get().pictured_job == job_id
+
+
 def show_curve(curve: Sequence[Sample]) -> None:
     """Draws the loss, on a scale of magnitudes, and the held-out quality."""
     pictures = panel_state.get().pictures
@@ -49,7 +62,8 @@ def show_preview(path: str) -> None:
 
 
 def forget() -> None:
-    """Frees the pictures of the training before."""
+    """Frees the pictures."""
+    panel_state.get().pictured_job = ""
     for pictures in _collections():
         pictures.clear()
 

@@ -16,7 +16,8 @@ def draw_live(layout: bpy.types.UILayout, record: session.JobRecord) -> None:
     draw_bar(box, record)
     if record.progress is not None:
         draw_figures(box, record)
-    draw_pictures(box)
+    if live_pictures.are_of(record.job.job_id):
+        draw_pictures(box)
     for warning in record.warnings[-2:]:
         draw_wrapped(box, warning, "INFO")
 

@@ -166,6 +166,31 @@ def test_pictures_are_in_memory_only(bpy: ModuleType, tmp_path: Path) -> None:
     assert live_pictures.icon_of(live_pictures.CURVE) == 0
 
 
+def test_each_preview_takes_the_place_of_the_one_before(bpy: ModuleType, tmp_path: Path) -> None:
+    """In a window they come one after another, of one training and then of the next."""
+    paths = [save_png(tmp_path / f"{number}.png", number) for number in range(3)]
+    live_pictures.begin("first")
+    for path in (*paths, paths[-1]):
+        live_pictures.show_preview(str(path))
+        shown = panel_state.get().previews[0][live_pictures.PREVIEW]
+        assert tuple(shown.image_size) == (4 + paths.index(path), 2)
+    assert sum(map(len, panel_state.get().previews)) == 2
+    assert live_pictures.are_of("first")
+    live_pictures.begin("first")
+    assert sum(map(len, panel_state.get().previews)) == 2
+    live_pictures.begin("second")
+    assert not live_pictures.are_of("first")
+    assert live_pictures.icon_of(live_pictures.PREVIEW) == 0
+    live_pictures.forget()
+
+
+def save_png(path: Path, number: int) -> Path:
+    from PIL import Image
+
+    Image.new("RGB", (4 + number, 2), (200, 40, 40)).save(path)
+    return path
+
+
 def test_without_a_window_nobody_pays_for_pictures(bpy: ModuleType, tmp_path: Path) -> None:
     add_camera(bpy)
     bpy.ops.neural_fields.train(capture=str(tmp_path), run=str(tmp_path / "run"))

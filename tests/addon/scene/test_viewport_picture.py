@@ -86,9 +86,7 @@ def test_every_row_is_drawn_by_one_band_and_no_band_is_large(size: tuple[int, in
 
 @pytest.mark.parametrize("scale", [1, 2, 4])
 @pytest.mark.parametrize("rows_a_band", [1, 3, 100])
-def test_bands_leave_no_seam(
-    monkeypatch: pytest.MonkeyPatch, scale: int, rows_a_band: int
-) -> None:
+def test_bands_leave_no_seam(monkeypatch: pytest.MonkeyPatch, scale: int, rows_a_band: int) -> None:
     """Enlarged and filtered, the bands are the whole picture enlarged and filtered."""
     width, height = 5, 8
     rgba = np.random.default_rng(0).random((height, width, 4), dtype=np.float32)
