@@ -58,7 +58,11 @@ def show_preview(path: str) -> None:
     if previews:
         previews.reverse()
         previews[0].clear()
-        previews[0].load(PREVIEW, path, "IMAGE", force_reload=True)
+        picture = previews[0].load(PREVIEW, path, "IMAGE", force_reload=True)
+        # Asked for its size it is read now. Otherwise it is read once it is to be drawn, and a sign
+        # of waiting is drawn instead, each time anew.
+        if not picture.image_size[0]:
+            previews[0].clear()
 
 
 def forget() -> None:

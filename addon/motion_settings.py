@@ -99,7 +99,7 @@ class MeshSequenceProperties(RangeProperties, CropProperties):
         options=FORGET,
     )
     keep_components: FloatProperty(
-        name="Remove Floaters",
+        name="Floaters",
         description=tooltip(messages.ExtractMeshSequence, "keep_components"),
         default=0.02,
         min=0.0,

@@ -240,7 +240,7 @@ class MeshProperties(CropProperties):
         options=FORGET,
     )
     keep_components: FloatProperty(
-        name="Remove Floaters",
+        name="Floaters",
         description=tooltip(messages.ExtractMesh, "keep_components"),
         default=0.02,
         min=0.0,

@@ -213,13 +213,14 @@ def shade(kind: str, camera: bool = True) -> bool:
     area.spaces[0].shading.type = kind
     if camera:
         area.spaces[0].region_3d.view_perspective = "CAMERA"
+    area.tag_redraw()
     return True
 
 
 def choose_engine(engine: str) -> list[str]:
     """Sets the scene's render engine and says which there are."""
     bpy.context.scene.render.engine = engine
-    return [kind.bl_idname for kind in bpy.types.RenderEngine.__subclasses__()]
+    return [getattr(kind, "bl_idname", "") for kind in bpy.types.RenderEngine.__subclasses__()]
 
 
 def put(path: str, value: Any) -> Any:
@@ -259,6 +260,28 @@ def renders() -> dict[str, int]:
     return dict(_renders)
 
 
+def captures() -> list[str]:
+    """The folders of captures that are complete, oldest first."""
+    runs = sys.modules[f"{PACKAGE}.addon.preferences"].runs_folder()
+    found = sorted(runs.glob("*/transforms.json"), key=lambda path: path.stat().st_mtime)
+    return [str(path.parent) for path in found]
+
+
+def import_capture(path: str) -> bool:
+    """Chooses a folder in the file browser of Import Capture."""
+    return "FINISHED" in bpy.ops.neural_fields.import_capture(filepath=path)
+
+
+def animate(name: str, frames: int) -> bool:
+    """Keys with which an object rises and turns."""
+    item = bpy.data.objects[name]
+    for frame, turn, rise in ((1, 0.0, 0.0), (frames, 1.5, 0.4)):
+        item.rotation_euler[2], item.location[2] = turn, rise
+        item.keyframe_insert("rotation_euler", frame=frame)
+        item.keyframe_insert("location", frame=frame)
+    return True
+
+
 def run_exists(run: str) -> bool:
     return (Path(run) / "run.json").is_file()
 
@@ -277,9 +300,9 @@ def quit_blender() -> bool:
 ANSWERS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
-        about, choose_engine, choose_object, close_window, mark_headers, open_preferences,
-        open_sidebar, open_window, panels, put, quit_blender, regions, renders, run_exists, scale,
-        scene, shade, shown_live, under_mouse,
+        about, animate, captures, choose_engine, choose_object, close_window, import_capture,
+        mark_headers, open_preferences, open_sidebar, open_window, panels, put, quit_blender,
+        regions, renders, run_exists, scale, scene, shade, shown_live, under_mouse,
     )
 }  # fmt: skip
 

@@ -18,7 +18,10 @@ def save(picture: Image.Image, path: Path) -> int:
     picture = picture.convert("RGB")
     while True:
         for colors in COLORS:
-            few = picture.quantize(colors, dither=Image.Dither.NONE)
+            # Median cut, the default, takes the colors of what is small and bright away.
+            few = picture.quantize(
+                colors, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE
+            )
             buffer = io.BytesIO()
             few.save(buffer, "PNG", optimize=True)
             if buffer.tell() <= MOST_BYTES:

@@ -14,6 +14,7 @@ from .engine_stops import engine, views
 from .screen import Screen, SharedFolder, TourError
 from .sidebar import Box, Map, Sidebar, shown_panels
 from .training_stops import TRAINING, train
+from .work_stops import moving, photos, shapes
 
 TAB = "Neural Fields"
 FIND = "neural_fields.find_environment"
@@ -211,4 +212,7 @@ STOPS: dict[str, Callable[[Tour], None]] = {
     "views": views,
     "train": train,
     "engine": engine,
+    "shapes": shapes,
+    "moving": moving,
+    "photos": photos,
 }

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from .stops import Tour
 
 TRAINING = "NEURALFIELDS_PT_training"
-TRAIN = "neural_fields.train"
+TRAIN = "neural_fields.train("
 PAUSE = "neural_fields.pause_training"
 RESUME = "neural_fields.resume_run"
 STOP = "neural_fields.stop_training"
