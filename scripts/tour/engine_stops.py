@@ -4,6 +4,7 @@
 import time
 from typing import TYPE_CHECKING
 
+from .screen import MIDDLE
 from .training_stops import PATIENCE_S, STOP, begin, end_by, newest_job
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 ENGINE = "NEURAL_FIELD"
 OUTPUT = "NEURALFIELDS_PT_output"
 VIEWS = "NEURALFIELDS_PT_output_views"
+SAMPLE_CAMERA = "Sample Camera"
 RENDER_VIEWS = "neural_fields.render_views"
 
 
@@ -31,11 +33,10 @@ def viewport(tour: "Tour") -> None:
     time.sleep(6.0)
     tour.blender.ask("longest_times")
     box = tour.sidebar.box("WINDOW")
-    tour.screen.move(box.left + box.width / 3, box.top + box.height / 2)
-    for key in ("KP_4", "KP_4", "KP_8", "KP_2", "KP_6", "KP_6"):
-        tour.screen.press(key)
-        time.sleep(0.5)
+    middle = box.left + box.width / 3, box.top + box.height / 2
+    tour.screen.drag(middle, (middle[0] + 90, middle[1] + 20), MIDDLE)
     tour.picture("viewport_moving", keep=False)
+    tour.screen.drag(middle, (middle[0] - 90, middle[1] - 20), MIDDLE)
     time.sleep(6.0)
     tour.picture("window_viewport")
     tour.check_times("while the viewport is rendered")
@@ -47,7 +48,7 @@ def f12(tour: "Tour") -> None:
     before = tour.blender.ask("renders")["complete"]
     start_render(tour)
     tour.blender.wait_until(
-        "it is rendered", lambda: tour.blender.ask("renders")["complete"] > before, 120
+        "it is rendered", lambda: tour.blender.ask("renders")["complete"] > before, 240
     )
     time.sleep(1.5)
     tour.picture("window_render")
@@ -84,12 +85,26 @@ def f12_while_training(tour: "Tour") -> None:
     end_by(tour, STOP, "Stop & Keep")
 
 
+def show_one_field(tour: "Tour") -> str:
+    """Hides all but one field, which takes the sample's place; returns its name."""
+    scene = tour.scene()
+    field = next(item["name"] for item in scene["objects"] if item["run"])
+    for item in scene["objects"]:
+        if item["name"] != field and item["type"] in ("MESH", "EMPTY", "CAMERA"):
+            hidden = item["name"] != SAMPLE_CAMERA
+            for name in ("hide_viewport", "hide_render"):
+                path = f'objects["{item["name"]}"].{name}'
+                tour.blender.ask("put", path=path, value=hidden)
+    tour.blender.ask("put", path=f'objects["{field}"].location', value=(0.0, 0.0, 0.0))
+    return field
+
+
 def start_render(tour: "Tour") -> None:
     box = tour.sidebar.box("WINDOW")
     tour.screen.move(box.left + box.width / 3, box.top + box.height / 2)
     windows = tour.scene()["windows"]
     tour.screen.press("F12")
-    tour.blender.wait_until("a window opens", lambda: tour.scene()["windows"] > windows, 30)
+    tour.blender.wait_until("a window opens", lambda: tour.scene()["windows"] > windows, 90)
 
 
 def close_last_window(tour: "Tour") -> None:
@@ -99,7 +114,8 @@ def close_last_window(tour: "Tour") -> None:
 
 def views(tour: "Tour") -> None:
     """A view of the field behind the scene, through the camera that it was rendered with."""
-    field = next(item["name"] for item in tour.scene()["objects"] if item["run"])
+    tour.blender.ask("shade", kind="SOLID")
+    field = show_one_field(tour)
     tour.blender.ask("choose_object", name=field)
     tour.sidebar.show_only(OUTPUT)
     seen = tour.sidebar.look(tour.sidebar.box(), (60, 44))
@@ -110,8 +126,8 @@ def views(tour: "Tour") -> None:
         tour.blender.ask("put", path=f"{settings}.{name}", value=1)
     jobs = len(tour.scene()["jobs"])
     tour.sidebar.press(RENDER_VIEWS)
-    tour.blender.wait_until("a job runs", lambda: len(tour.scene()["jobs"]) > jobs, 30)
-    tour.blender.wait_until("it ends", lambda: newest_job(tour)["state"] != "running", 120)
+    tour.blender.wait_until("a job runs", lambda: len(tour.scene()["jobs"]) > jobs, 90)
+    tour.blender.wait_until("it ends", lambda: newest_job(tour)["state"] != "running", 240)
     problem = newest_job(tour)["problem"]
     tour.check(not problem, f"views were rendered {problem}")
     tour.blender.ask("shade", kind="SOLID")

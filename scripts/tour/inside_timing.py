@@ -21,10 +21,11 @@ class Stopwatch:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        self.seconds: dict[str, list[float]] = {}
+        self.seconds: dict[str, list[tuple[float, float]]] = {}
+        """What each call took, and how much of it the processor was at work for it."""
         self._depth = 0
         self._outermost = ""
-        self._started = 0.0
+        self._started = (0.0, 0.0)
 
     def start(self) -> None:
         """From now on; only one can run in a process."""
@@ -43,7 +44,7 @@ class Stopwatch:
         watching.set_events(TOOL, 0)
         watching.free_tool_id(TOOL)
 
-    def take(self, most: int = 5) -> dict[str, list[float]]:
+    def take(self, most: int = 5) -> dict[str, list[tuple[float, float]]]:
         """The longest calls of each function since this was asked last."""
         taken, self.seconds = self.seconds, {}
         return {name: sorted(times, reverse=True)[:most] for name, times in taken.items()}
@@ -51,16 +52,21 @@ class Stopwatch:
     def _begin(self, code: CodeType, *_: Any) -> None:
         if self._is_meant(code):
             if not self._depth:
-                self._outermost, self._started = code.co_qualname, time.perf_counter()
+                self._outermost, self._started = code.co_qualname, _now()
             self._depth += 1
 
     def _end(self, code: CodeType, *_: Any) -> None:
         if self._depth and self._is_meant(code):
             self._depth -= 1
             if not self._depth:
-                took = time.perf_counter() - self._started
+                (began, worked), (ends, works) = self._started, _now()
+                took = ends - began, works - worked
                 self.seconds.setdefault(self._outermost, []).append(took)
 
     def _is_meant(self, code: CodeType) -> bool:
         in_main = threading.current_thread() is threading.main_thread()
         return in_main and self.folder in code.co_filename
+
+
+def _now() -> tuple[float, float]:
+    return time.perf_counter(), time.thread_time()

@@ -22,6 +22,8 @@ TRY_IT = "neural_fields.try_it"
 SETUP = "NEURALFIELDS_PT_setup"
 MOST_S = 0.05
 """The add-on never holds the window up for longer."""
+BRING_IN_S = 0.3
+"""A result becomes data of the file at once, which grows with its size."""
 MARGIN = 24
 """Pixels at scale 1 that a picture shows below a panel's last button."""
 
@@ -49,14 +51,19 @@ class Tour:
         if not holds:
             self.faults.append(sentence)
 
-    def check_times(self, when: str) -> None:
-        """Notes what has held the window up for too long since this was asked last."""
+    def check_times(self, when: str, most_s: float = MOST_S) -> None:
+        """Notes what has held the window up for too long since this was asked last.
+
+        Other programs may keep a call waiting, so what the processor did for it counts.
+        """
         times = self.blender.ask("longest_times")
-        slow = {name: all_of[0] for name, all_of in times.items() if all_of[0] > MOST_S}
-        told = ", ".join(f"{name} {1000 * most:.0f} ms" for name, most in slow.items())
-        longest = max((all_of[0] for all_of in times.values()), default=0.0)
-        what = f"took {1000 * longest:.0f} ms at most" if not slow else f"was held up: {told}"
-        self.check(not slow, f"{when} the window {what}")
+        longest = sorted(((took[0], name) for name, took in times.items()), reverse=True)
+        told = ", ".join(
+            f"{name} {1000 * took:.0f} ms ({1000 * busy:.0f} busy)"
+            for (took, busy), name in longest[:3]
+        )
+        slow = [name for (_, busy), name in longest if busy > most_s]
+        self.check(bool(longest) and not slow, f"{when} the window waits for: {told}")
 
     def picture(self, name: str, box: tuple[float, ...] | None = None, keep: bool = True) -> None:
         """Takes a screenshot, or what is inside a box of it; `keep` for the documentation."""
@@ -105,7 +112,7 @@ def set_up(tour: Tour) -> None:
     panel_picture(tour, "panel_setup", SETUP)
     (tour.shared.here / "environment").symlink_to(Path(tour.worker).parents[1])
     tour.sidebar.press(FIND)
-    tour.blender.wait_until("a Python is found", lambda: not is_shown(tour, SETUP), 60)
+    tour.blender.wait_until("a Python is found", lambda: not is_shown(tour, SETUP), 180)
     tour.check(True, "Find has found the worker's Python, and Set Up is gone")
 
 
@@ -119,17 +126,18 @@ def try_it(tour: Tour) -> None:
     tour.sidebar.press(TRY_IT)
     started = time.monotonic()
     tour.blender.wait_until("a job runs", lambda: tour.scene()["jobs"], 240)
-    tour.blender.wait_until("it has learned something", lambda: is_learning(tour.scene()), 120)
+    tour.blender.wait_until("it has learned something", lambda: is_learning(tour.scene()), 240)
     time.sleep(3)
-    tour.picture("window_try_it")
+    tour.picture("window_try_it", keep=False)
     tour.picture("panel_try_it", tour.sidebar.box().edges, keep=False)
+    tour.check_times("while the sample is learned")
     found = tour.blender.wait_until("there is a result", lambda: result_of(tour.scene()), 300, 1.0)
     sys.stdout.write(f"  a result after {time.monotonic() - started:.0f} s\n")
     tour.check(found["psnr"] > 15, f"its quality is told: {found['psnr']:.1f} dB")
     tour.blender.wait_until("nothing runs", lambda: is_idle(tour.scene()), 120)
     problems = [job["problem"] for job in tour.scene()["jobs"] if job["problem"]]
     tour.check(not problems, f"no job had a problem {problems or ''}")
-    tour.check_times("while the sample is made")
+    tour.check_times("at the end, with the mesh brought in,", BRING_IN_S)
     tour.picture("window_result")
     tour.picture("panel_training_done", tour.sidebar.box().edges)
 

@@ -23,7 +23,7 @@ def train(tour: "Tour") -> None:
     tour.sidebar.show_only(TRAINING)
     tour.blender.ask("put", path="neural_fields.training.seconds", value=TRAINING_S)
     begin(tour)
-    tour.blender.wait_until("curve and preview are shown", lambda: all(live(tour).values()), 60)
+    tour.blender.wait_until("curve and preview are shown", lambda: all(live(tour).values()), 120)
     tour.blender.wait_until("a third is over", lambda: share(newest_job(tour)) > 0.3, 120)
     tour.picture("window_training")
     tour.picture("panel_training_live", tour.sidebar.box().edges)
@@ -36,8 +36,8 @@ def train(tour: "Tour") -> None:
 def begin(tour: "Tour") -> None:
     before = len(tour.scene()["jobs"])
     tour.sidebar.press(TRAIN)
-    tour.blender.wait_until("a job runs", lambda: len(tour.scene()["jobs"]) > before, 30)
-    tour.blender.wait_until("it learns", lambda: newest_job(tour)["step"] > 0, 120)
+    tour.blender.wait_until("a job runs", lambda: len(tour.scene()["jobs"]) > before, 90)
+    tour.blender.wait_until("it learns", lambda: newest_job(tour)["step"] > 0, 240)
 
 
 def two_windows(tour: "Tour") -> None:
@@ -62,8 +62,8 @@ def pause_and_resume(tour: "Tour") -> None:
     tour.picture("panel_training_paused", tour.sidebar.box().edges, keep=False)
     jobs = len(tour.scene()["jobs"])
     tour.sidebar.press(RESUME)
-    tour.blender.wait_until("it is resumed", lambda: len(tour.scene()["jobs"]) > jobs, 30)
-    tour.blender.wait_until("it learns", lambda: newest_job(tour)["step"] > 0, 120)
+    tour.blender.wait_until("it is resumed", lambda: len(tour.scene()["jobs"]) > jobs, 90)
+    tour.blender.wait_until("it learns", lambda: newest_job(tour)["step"] > 0, 240)
     resumed = newest_job(tour)["step"]
     tour.check(resumed > step, f"Resume goes on from step {step}, at {resumed} now")
 

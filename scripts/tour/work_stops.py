@@ -81,7 +81,7 @@ def do(tour: "Tour", button: str, timeout_s: float) -> None:
     """Presses a button that hands a job to the worker, and waits for the job's end."""
     jobs = len(tour.scene()["jobs"])
     tour.sidebar.press(button)
-    tour.blender.wait_until("a job runs", lambda: len(tour.scene()["jobs"]) > jobs, 30)
+    tour.blender.wait_until("a job runs", lambda: len(tour.scene()["jobs"]) > jobs, 90)
     tour.blender.wait_until("it ends", lambda: newest_job(tour)["state"] != "running", timeout_s)
     job = newest_job(tour)
     tour.check(not job["problem"], f"{job['label']} went well {job['problem']}")
