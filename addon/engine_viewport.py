@@ -26,7 +26,7 @@ COARSE_S = 0.08
 JUMP_S = 0.3
 """A still view goes straight to its finest picture where that takes no longer."""
 MOST_PIXELS = 1 << 22
-"""Larger viewports are shown with fewer pixels: nobody sees that, and a processor has less to do."""
+"""Larger viewports are shown with fewer pixels: nobody sees it, and less is to be computed."""
 REDUCTIONS = (1, 2, 4, 8, 16, 32)
 FIRST_REDUCTION = 8
 

@@ -12,6 +12,8 @@ NEEDED = {"Xvfb": "xvfb", "xdotool": "xdotool", "import": "imagemagick"}
 """The programs, and the Debian and Ubuntu package of each."""
 LEFT, MIDDLE, RIGHT, WHEEL_UP, WHEEL_DOWN = 1, 2, 3, 4, 5
 DRAG_STEPS = 12
+KEY_CODES = {"F12": "96"}
+"""By its name this one would be pressed with Ctrl and Alt, as one changes to another console."""
 
 
 class TourError(Exception):
@@ -105,7 +107,7 @@ class Screen:
         if found is not None:
             self._mouse("windowfocus", found[1])
             time.sleep(0.1)
-        self._mouse("key", key)
+        self._mouse("key", KEY_CODES.get(key, key))
 
     def shot(self, path: str) -> None:
         """Writes what the screen shows, all windows as they lie on each other."""

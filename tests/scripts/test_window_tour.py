@@ -70,8 +70,10 @@ def test_a_key_goes_to_the_window_under_the_mouse_and_a_drag_holds_its_button(
     screen = Screen(variables={"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"})
     screen.press("F12")
     assert said.read_text().splitlines() == [
-        "getmouselocation --shell", "windowfocus 77", "key F12",
+        "getmouselocation --shell", "windowfocus 77", "key 96",
     ]  # fmt: skip
+    screen.press("Escape")
+    assert said.read_text().splitlines()[-1] == "key Escape"
     said.unlink()
     screen.drag((10, 20), (34, 8), from_the_script.MIDDLE)
     lines = said.read_text().splitlines()
