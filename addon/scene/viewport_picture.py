@@ -131,7 +131,7 @@ class ViewportPicture:
         low, high = (
             (row - rows.first) / (rows.last - rows.first) for row in (rows.start, rows.stop)
         )
-        corners = {
+        corners: dict[str, Any] = {
             "corner": ((-1.0, bottom), (1.0, bottom), (1.0, top), (-1.0, top)),
             "texel": ((0.0, low), (1.0, low), (1.0, high), (0.0, high)),
         }
