@@ -140,7 +140,9 @@ def test_an_object_is_chosen_alone_and_can_be_made_to_move(inside: ModuleType) -
     for name in ("Chosen", "Other"):
         bpy.context.scene.collection.objects.link(bpy.data.objects.new(name, None))
     assert inside.choose_object("Chosen")
-    assert [item.name for item in bpy.context.selected_objects] == ["Chosen"]
+    layer = bpy.context.view_layer.objects
+    assert [item.name for item in layer if item.select_get()] == ["Chosen"]
+    assert layer.active.name == "Chosen"
     assert inside.animate("Chosen", 5)
     bpy.context.scene.frame_set(5)
     assert bpy.data.objects["Chosen"].location.z == pytest.approx(0.4)
