@@ -139,6 +139,7 @@ def test_an_object_is_chosen_alone_and_can_be_made_to_move(inside: ModuleType) -
 
     for name in ("Chosen", "Other"):
         bpy.context.scene.collection.objects.link(bpy.data.objects.new(name, None))
+    bpy.context.view_layer.update()
     assert inside.choose_object("Chosen")
     layer = bpy.context.view_layer.objects
     assert [item.name for item in layer if item.select_get()] == ["Chosen"]
