@@ -5,6 +5,7 @@ import time
 from typing import TYPE_CHECKING
 
 from .screen import MIDDLE
+from .sidebar import is_unfolded
 from .training_stops import PATIENCE_S, STOP, begin, end_by, newest_job
 
 if TYPE_CHECKING:
@@ -119,7 +120,8 @@ def views(tour: "Tour") -> None:
     tour.blender.ask("choose_object", name=field)
     tour.sidebar.show_only(OUTPUT)
     seen = tour.sidebar.look(tour.sidebar.box(), (60, 44))
-    tour.sidebar.unfold(VIEWS, seen)
+    if not is_unfolded(seen, VIEWS):
+        tour.sidebar.unfold(VIEWS, seen)
     settings = f'objects["{field}"].neural_field.views'
     tour.blender.ask("put", path=f"{settings}.use_scene_range", value=False)
     for name in ("frame_start", "frame_end"):

@@ -12,7 +12,7 @@ from . import pictures
 from .conversation import Conversation
 from .engine_stops import engine, views
 from .screen import Screen, SharedFolder, TourError
-from .sidebar import Box, Map, Sidebar, shown_panels
+from .sidebar import Box, Map, Sidebar, is_unfolded, shown_panels
 from .training_stops import TRAINING, train
 from .work_stops import moving, photos, shapes
 
@@ -184,14 +184,6 @@ def panel_picture(tour: Tour, name: str, panel: str) -> None:
     left, top, right, _ = box.edges
     tour.check(bool(seen.buttons), f"{panel} has buttons")
     tour.picture(name, (left, top, right, bottom))
-
-
-def is_unfolded(seen: Map, panel: str) -> bool:
-    """Whether something stands between a panel's header and the next."""
-    _, y = seen.headers[panel]
-    below = [other for _, other in seen.headers.values() if other > y]
-    end = min(below, default=float("inf"))
-    return any(y < other < end for _, other in seen.buttons.values())
 
 
 def bottom_of(seen: Map, panel: str, box: Box, margin: float) -> float:

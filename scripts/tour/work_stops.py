@@ -4,6 +4,7 @@
 import time
 from typing import TYPE_CHECKING
 
+from .sidebar import is_unfolded
 from .training_stops import TRAIN, newest_job
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def photos(tour: "Tour") -> None:
     tour.blender.ask("import_capture", path=tour.blender.ask("captures")[0])
     tour.sidebar.show_only(CAPTURE)
     seen = tour.sidebar.look(tour.sidebar.box(), (60, 44))
-    if CHECK in seen.headers:
+    if CHECK in seen.headers and not is_unfolded(seen, CHECK):
         tour.sidebar.unfold(CHECK, seen)
     tour.sidebar.press(CHECK_CAPTURE)
     time.sleep(3.0)
