@@ -4,6 +4,9 @@
 import contextlib
 import itertools
 import tempfile
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +34,7 @@ class Request:
     views: list[FieldView]
     jobs: list[messages.RenderFrame]
     ready: dict[str, messages.FrameReady] = field(default_factory=dict)
+    reading: Future[FramePixels] | None = None
 
     @property
     def seconds(self) -> float:
@@ -46,6 +50,11 @@ class Request:
         ]
         return sum(shares) / len(shares)
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether `take_in_passing` has a picture on its way from the disk."""
+        return self.reading is not None and not self.reading.done()
+
     def take(self) -> FramePixels | None:
         """The picture once all of it is there; None before.
 
@@ -53,6 +62,21 @@ class Request:
             FrameFailedError: where a part could not be rendered; the others are cancelled.
             SceneError: where a file cannot be read.
         """
+        return self._read(None) if self._is_complete() else None
+
+    def take_in_passing(self, background: tuple[float, float, float] | None) -> FramePixels | None:
+        """As `take`, in front of an even color or clear, and at once: a thread reads the files.
+
+        Raises:
+            FrameFailedError, SceneError: as `take`.
+        """
+        if self.reading is None and self._is_complete():
+            self.reading = _in_a_thread(lambda: self._read(background))
+        if self.reading is None or not self.reading.done():
+            return None
+        return self.reading.result()
+
+    def _is_complete(self) -> bool:
         for job in self.jobs:
             if job.job_id in self.ready:
                 continue
@@ -64,10 +88,11 @@ class Request:
                 if isinstance(answer, messages.JobFailed):
                     raise FrameFailedError(f"{answer.message} {answer.remedy}".strip())
                 raise FrameFailedError("The worker was stopped.")
-        if len(self.ready) < len(self.jobs):
-            return None
+        return len(self.ready) == len(self.jobs)
+
+    def _read(self, background: tuple[float, float, float] | None) -> FramePixels:
         try:
-            return by_depth(
+            pixels = by_depth(
                 [
                     read_frame(Path(job.output), view.scale)
                     for job, view in zip(self.jobs, self.views, strict=True)
@@ -75,6 +100,9 @@ class Request:
             )
         finally:
             self.drop()
+        if background is None:
+            return pixels
+        return FramePixels(pixels.over(background), pixels.depth)
 
     def drop(self) -> None:
         """Cancels what is still to come and removes what is there."""
@@ -119,3 +147,17 @@ def ask(
     for job in jobs:
         worker.request(job)
     return Request(worker, views, jobs)
+
+
+def _in_a_thread(read: Callable[[], FramePixels]) -> Future[FramePixels]:
+    """What a function returns or raises, once it has."""
+    future: Future[FramePixels] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(read())
+        except BaseException as error:  # raised again by whoever asks for the result
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="frame reader", daemon=True).start()
+    return future

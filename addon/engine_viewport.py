@@ -25,8 +25,8 @@ COARSE_S = 0.08
 """A picture while the view moves is to take no longer than this."""
 JUMP_S = 0.3
 """A still view goes straight to its finest picture where that takes no longer."""
-MOST_PIXELS = 1 << 20
-"""Larger viewports are shown with fewer pixels, since taking them in must not hold Blender up."""
+MOST_PIXELS = 1 << 22
+"""Larger viewports are shown with fewer pixels: nobody sees it, and less is to be computed."""
 REDUCTIONS = (1, 2, 4, 8, 16, 32)
 FIRST_REDUCTION = 8
 
@@ -61,6 +61,11 @@ class Viewport:
         if self.request is not None:
             self.request.drop()
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether a picture will be there in a moment."""
+        return self.request is not None and self.request.is_reading
+
     def advance(self, seen: Seen) -> FramePixels | None:
         """Takes a picture that has come, and asks for the next one that is needed."""
         if seen.signature != self.signature:
@@ -71,7 +76,7 @@ class Viewport:
         pixels = None
         try:
             if self.request is not None:
-                pixels = self.request.take()
+                pixels = self.request.take_in_passing(seen.background)
                 if pixels is not None:
                     self._note(pixels)
             if self.request is None and not self.problem:
@@ -129,7 +134,8 @@ def draw(
         return
     pixels = viewport.advance(seen)
     if pixels is not None:
-        viewport.picture.fill(pixels, seen.background)
+        viewport.picture.take(pixels.rgba)
+    viewport.picture.advance()
     if viewport.picture.is_there:
         engine.bind_display_space_shader(depsgraph.scene)
         viewport.picture.draw()
@@ -139,6 +145,8 @@ def draw(
     elif not viewport.picture.is_there:
         draw_message("Loading the neural field…", region.width, region.height)
     engine.update_stats("Neural Field", _state(viewport, seen))
+    if viewport.picture.is_coming or viewport.is_reading:
+        engine.tag_redraw()
     if viewport.request is not None:
         _start_watching()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from . import environment_state, session
+from . import environment_state, preferences, session
 from .worker.checks import Check, State
 
 CHECK_ICONS: dict[State, str] = {
@@ -141,6 +141,15 @@ def _draw_ways(layout: Any, install_label: str) -> None:
     row = column.row(align=True)
     row.operator("neural_fields.find_environment", text="Find", icon="VIEWZOOM")
     row.operator("neural_fields.copy_install_command", text="Manual", icon="COPYDOWN")
+    if not bpy.app.online_access and not preferences.get().wheels_folder:
+        _draw_offline(layout)
+
+
+def _draw_offline(layout: Any) -> None:
+    """Why Install is grey, and Blender's own button that changes it, where the user may."""
+    layout.label(text="Install needs online access", icon="INTERNET_OFFLINE")
+    if not bpy.app.online_access_override:
+        layout.operator("extensions.userpref_allow_online", text="Allow Online Access")
 
 
 def _draw_check(layout: Any, context: bpy.types.Context, check: Check) -> None:

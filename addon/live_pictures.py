@@ -6,6 +6,7 @@ They live in memory and never in the .blend file.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import bpy
 import bpy.utils.previews
@@ -17,6 +18,19 @@ from .training_notes import Sample
 CURVE, PREVIEW = "curve", "preview"
 CURVE_PX = 192
 LOSS_COLOR, PSNR_COLOR = (0.95, 0.55, 0.2), (0.35, 0.75, 1.0)
+
+
+def begin(job_id: str) -> None:
+    """Has the pictures be those of a training; what is left of another one is freed."""
+    state = panel_state.get()
+    if state.pictured_job != job_id:
+        forget()
+        state.pictured_job = job_id
+
+
+def are_of(job_id: str) -> bool:
+    """Whether the pictures are those of a training."""
+    return panel_state.get().pictured_job == job_id
 
 
 def show_curve(curve: Sequence[Sample]) -> None:
@@ -35,32 +49,51 @@ def show_curve(curve: Sequence[Sample]) -> None:
 
 
 def show_preview(path: str) -> None:
-    """Shows a picture file; read anew where it was shown before."""
-    pictures = panel_state.get().pictures
-    if pictures is not None:
-        pictures.load(PREVIEW, path, "IMAGE", force_reload=True)
+    """Shows a picture file instead of the one before.
+
+    A collection frees its pictures only all at once, and what is on the screen still needs the one
+    before. So there are two, which take turns.
+    """
+    previews = panel_state.get().previews
+    if previews:
+        previews.reverse()
+        previews[0].clear()
+        picture = previews[0].load(PREVIEW, path, "IMAGE", force_reload=True)
+        # Asked for its size it is read now. Otherwise it is read once it is to be drawn, and a sign
+        # of waiting is drawn instead, each time anew.
+        if not picture.image_size[0]:
+            previews[0].clear()
 
 
 def forget() -> None:
-    """Frees the pictures of the training before."""
-    pictures = panel_state.get().pictures
-    if pictures is not None:
+    """Frees the pictures."""
+    panel_state.get().pictured_job = ""
+    for pictures in _collections():
         pictures.clear()
 
 
 def icon_of(name: str) -> int:
     """The number by which a layout shows a picture; 0 where there is none."""
-    pictures = panel_state.get().pictures
+    state = panel_state.get()
+    pictures = state.previews[0] if name == PREVIEW and state.previews else state.pictures
     found = pictures.get(name) if pictures is not None else None
     return found.icon_id if found is not None else 0
 
 
 def register() -> None:
-    panel_state.get().pictures = bpy.utils.previews.new()
+    state = panel_state.get()
+    state.pictures = bpy.utils.previews.new()
+    state.previews = [bpy.utils.previews.new() for _ in range(2)]
 
 
 def unregister() -> None:
-    pictures = panel_state.get().pictures
-    if pictures is not None:
-        panel_state.get().pictures = None
+    collections = _collections()
+    state = panel_state.get()
+    state.pictures, state.previews = None, []
+    for pictures in collections:
         bpy.utils.previews.remove(pictures)
+
+
+def _collections() -> list[Any]:
+    state = panel_state.get()
+    return [*([state.pictures] if state.pictures is not None else []), *state.previews]

@@ -21,6 +21,10 @@ class PanelState:
     """The runs on disk as they were last read, newest first."""
     pictures: Any = None
     """A preview collection of Blender; see `live_pictures`."""
+    previews: list[Any] = field(default_factory=list)
+    """Two more, of one picture each: that of the newest preview comes first."""
+    pictured_job: str = ""
+    """The training that the pictures are of."""
     camera_keys: dict[str, tuple[object, ...]] = field(default_factory=dict)
     """The camera that was last written for each training's previews."""
 
@@ -51,3 +55,4 @@ def unregister() -> None:
     _state.problems.clear()
     _state.runs.clear()
     _state.camera_keys.clear()
+    _state.pictured_job = ""

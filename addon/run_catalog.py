@@ -66,8 +66,12 @@ def is_running(path: Path) -> bool:
 
 
 def on_event(event: messages.Event, record: session.JobRecord) -> None:
-    """Listens to the session: what ends changes the list."""
-    if isinstance(event, messages.FINAL_EVENTS) and hasattr(record.job, "run"):
+    """Listens to the session: what begins to train, and what ends, changes the list."""
+    trains = isinstance(record.job, (messages.Train, messages.FitShape))
+    begins = trains and isinstance(event, messages.Progress) and not record.training.is_listed
+    if begins:
+        record.training.is_listed = True
+    if begins or (isinstance(event, messages.FINAL_EVENTS) and hasattr(record.job, "run")):
         refresh()
 
 

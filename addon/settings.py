@@ -106,7 +106,7 @@ class CaptureProperties:
         options=FORGET,
     )
     hold_out: IntProperty(
-        name="Hold Out Every Nth",
+        name="Hold Out Nth",
         description=(
             "Every Nth picture is kept from training to measure the quality with; 0 for none"
         ),
@@ -165,7 +165,7 @@ class TrainingProperties:
         options=FORGET,
     )
     hold_out: IntProperty(
-        name="Hold Out Every Nth",
+        name="Hold Out Nth",
         description=tooltip(messages.Train, "hold_out"),
         default=8,
         min=0,
@@ -227,7 +227,7 @@ class SurfaceProperties(CropProperties):
         options=FORGET,
     )
     keep_components: FloatProperty(
-        name="Remove Floaters",
+        name="Floaters",
         description=tooltip(messages.ExtractMesh, "keep_components"),
         default=0.02,
         min=0.0,

@@ -26,3 +26,5 @@ class TrainingNotes:
     curve: list[Sample] = field(default_factory=list)
     preview: str = ""
     """Path of the newest preview picture."""
+    is_listed: bool = False
+    """Whether its run was looked for on disk since it began."""

@@ -52,6 +52,8 @@ def on_event(event: messages.Event, record: session.JobRecord) -> None:
 
 
 def _note_progress(event: messages.Progress, record: session.JobRecord) -> None:
+    if not bpy.app.background:
+        live_pictures.begin(record.job.job_id)
     if event.stage in ("training", "measuring held-out views") and event.total:
         share = min(1.0, event.done / event.total)
         curve = record.training.curve

@@ -90,7 +90,8 @@ def visit(screen: Screen, shared: SharedFolder, options: argparse.Namespace) -> 
     from tour.stops import STOPS, Tour
 
     helper = shared.here / "inside_blender.py"
-    shutil.copyfile(Path(__file__).parent / "tour" / "inside_blender.py", helper)
+    for name in (helper.name, "inside_timing.py"):
+        shutil.copyfile(Path(__file__).parent / "tour" / name, shared.here / name)
     for name in ("ask.json", "answer.json"):
         (shared.here / name).unlink(missing_ok=True)
     # An activated environment that is not there yet: so the tab begins with Set Up.

@@ -44,7 +44,7 @@ class NEURALFIELDS_OT_capture_from_clip(bpy.types.Operator):
         options=FORGET,
     )
     hold_out: IntProperty(
-        name="Hold Out Every Nth",
+        name="Hold Out Nth",
         description="Every Nth picture is kept from training to measure the quality with",
         default=8,
         min=0,

@@ -103,7 +103,7 @@ class NEURALFIELDS_OT_delete_run(_OnRun, bpy.types.Operator):
     """
 
     bl_idname = "neural_fields.delete_run"
-    bl_label = "Delete This Run From Disk?"
+    bl_label = "Delete Run"
     bl_options = {"REGISTER"}
 
     def execute(self, context: bpy.types.Context) -> Outcome:
@@ -118,7 +118,15 @@ class NEURALFIELDS_OT_delete_run(_OnRun, bpy.types.Operator):
         return {"FINISHED"}
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
-        return context.window_manager.invoke_confirm(self, event)
+        chosen = run_catalog.chosen_run()
+        name = chosen.path.name if chosen is not None else "the run"
+        return context.window_manager.invoke_confirm(
+            self,
+            event,
+            title=f"Delete {name} From Disk?",
+            message="What was learned is lost. What the scene shows of it is kept.",
+            confirm_text="Delete",
+        )
 
 
 class NEURALFIELDS_OT_relink_run(_OnRun, bpy.types.Operator):

@@ -73,7 +73,7 @@ class NEURALFIELDS_OT_discard_training(_OnTraining, bpy.types.Operator):
     """Stop the training and delete its run. Of a training that was resumed, the run is kept"""
 
     bl_idname = "neural_fields.discard_training"
-    bl_label = "Cancel and Delete the New Run?"
+    bl_label = "Cancel Training"
     bl_options = {"REGISTER"}
 
     def execute(self, context: bpy.types.Context) -> Outcome:
@@ -84,7 +84,15 @@ class NEURALFIELDS_OT_discard_training(_OnTraining, bpy.types.Operator):
         return {"FINISHED"}
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Outcome:
-        return context.window_manager.invoke_confirm(self, event)
+        record = running_training()
+        resumed = record is not None and bool(getattr(record.job, "resume", False))
+        return context.window_manager.invoke_confirm(
+            self,
+            event,
+            title="Stop This Training?" if resumed else "Stop and Delete This Training?",
+            message="The run is kept." if resumed else "What it has learned so far is lost.",
+            confirm_text="Stop" if resumed else "Delete",
+        )
 
 
 def on_event(event: messages.Event, record: session.JobRecord) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import bpy
 
 from .. import live_pictures, session
-from .base import draw_wrapped, duration
+from .base import column_of, draw_wrapped, duration
 
 
 def draw_live(layout: bpy.types.UILayout, record: session.JobRecord) -> None:
@@ -16,7 +16,8 @@ def draw_live(layout: bpy.types.UILayout, record: session.JobRecord) -> None:
     draw_bar(box, record)
     if record.progress is not None:
         draw_figures(box, record)
-    draw_pictures(box)
+    if live_pictures.are_of(record.job.job_id):
+        draw_pictures(box)
     for warning in record.warnings[-2:]:
         draw_wrapped(box, warning, "INFO")
 
@@ -30,7 +31,7 @@ def draw_controls(layout: bpy.types.UILayout, settings: Any) -> None:
     row.operator("neural_fields.pause_training", icon="PAUSE")
     row.operator("neural_fields.discard_training", text="Cancel", icon="X")
     if settings.use_live_preview:
-        layout.row(align=True).prop(settings, "show_preview_in")
+        column_of(layout).prop(settings, "show_preview_in")
 
 
 def draw_bar(layout: bpy.types.UILayout, record: session.JobRecord) -> None:

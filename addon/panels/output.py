@@ -74,7 +74,8 @@ class NEURALFIELDS_PT_output_views(OnField, bpy.types.Panel):
         targets = column.column(heading="Show As")
         names = ("as_background", "as_plane", "as_clip", "as_strip", "as_composite")
         draw_settings(targets, settings, names)
-        draw_settings(column, settings, ("depth", "normals", "video"))
+        more = column.column(heading="Also Write")
+        draw_settings(more, settings, ("depth", "normals", "video"))
         draw_settings(column, settings, ("output", "overwrite", "device"))
         self.layout.operator("neural_fields.render_views", icon="RENDER_ANIMATION")
 

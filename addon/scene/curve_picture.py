@@ -13,8 +13,8 @@ MARGIN_PX = 4.0
 def draw_curves(
     size_px: int, curves: Sequence[tuple[Points, tuple[float, float, float]]]
 ) -> NDArray[np.float32]:
-    """(size, size, 4) with rows upwards, as Blender has them. X of points is in [0, 1]; each curve
-    has the height to itself, from its least to its greatest value.
+    """(size, size, 4) with rows upwards and premultiplied, as Blender draws icons. X of points is
+    in [0, 1]; each curve has the height to itself, from its least to its greatest value.
     """
     picture = np.zeros((size_px, size_px, 4), dtype=np.float32)
     picture[..., :3], picture[..., 3] = 0.5, 0.10
@@ -23,6 +23,7 @@ def draw_curves(
     for points, color in curves:
         if points:
             _draw(picture, np.array(points, dtype=np.float64), np.array(color))
+    picture[..., :3] *= picture[..., 3:]
     return picture
 
 

@@ -170,6 +170,9 @@ def scene() -> dict[str, Any]:
                 "state": record.state,
                 "problem": record.problem,
                 "done": record.progress.done if record.progress else 0,
+                "total": record.progress.total if record.progress else 0,
+                "step": getattr(record.progress, "step", 0),
+                "run": getattr(record.job, "run", ""),
             }
             for record in session.jobs()
         ],
@@ -204,18 +207,89 @@ def close_window(window: int) -> bool:
         return "FINISHED" in bpy.ops.wm.window_close()
 
 
-def shade(kind: str) -> bool:
-    """The 3D view's shading, as its buttons set it, seen through the scene's camera."""
+def shade(kind: str, camera: bool = True) -> bool:
+    """The 3D view's shading, as its buttons set it; seen through the scene's camera."""
     _, area, _ = view_and_sidebar()
     area.spaces[0].shading.type = kind
-    area.spaces[0].region_3d.view_perspective = "CAMERA"
+    if camera:
+        area.spaces[0].region_3d.view_perspective = "CAMERA"
+    area.tag_redraw()
     return True
 
 
 def choose_engine(engine: str) -> list[str]:
     """Sets the scene's render engine and says which there are."""
     bpy.context.scene.render.engine = engine
-    return [kind.bl_idname for kind in bpy.types.RenderEngine.__subclasses__()]
+    return [getattr(kind, "bl_idname", "") for kind in bpy.types.RenderEngine.__subclasses__()]
+
+
+def put(path: str, value: Any) -> Any:
+    """Types a value into a setting of the scene, named by its path from there; what was there."""
+    owner, _, name = path.rpartition(".")
+    data = bpy.context.scene.path_resolve(owner) if owner else bpy.context.scene
+    before = getattr(data, name)
+    setattr(data, name, value)
+    return before if isinstance(before, (bool, int, float, str)) else None
+
+
+def choose_object(name: str) -> bool:
+    """Selects an object alone, as a click in the outliner does."""
+    for item in bpy.context.view_layer.objects:
+        item.select_set(item.name == name)
+    bpy.context.view_layer.objects.active = bpy.context.view_layer.objects[name]
+    return True
+
+
+def open_window() -> int:
+    """A second main window with the same scene; how many there are."""
+    bpy.ops.wm.window_new_main()
+    return len(bpy.context.window_manager.windows)
+
+
+_renders: dict[str, int] = {}
+
+
+def renders() -> dict[str, int]:
+    """How many pictures were rendered whole since this was asked first, and how many were not."""
+    if not _renders:
+        _renders.update(complete=0, cancel=0)
+        for name in _renders:
+            getattr(bpy.app.handlers, f"render_{name}").append(
+                lambda *_, name=name: _renders.update({name: _renders[name] + 1})
+            )
+    return dict(_renders)
+
+
+def captures() -> list[str]:
+    """The folders of captures that are complete, oldest first."""
+    runs = sys.modules[f"{PACKAGE}.addon.preferences"].runs_folder()
+    found = sorted(runs.glob("*/transforms.json"), key=lambda path: path.stat().st_mtime)
+    return [str(path.parent) for path in found]
+
+
+def import_capture(path: str) -> bool:
+    """Chooses a folder in the file browser of Import Capture."""
+    return "FINISHED" in bpy.ops.neural_fields.import_capture(filepath=path)
+
+
+def animate(name: str, frames: int) -> bool:
+    """Keys with which an object rises and turns."""
+    item = bpy.data.objects[name]
+    for frame, turn, rise in ((1, 0.0, 0.0), (frames, 1.5, 0.4)):
+        item.rotation_euler[2], item.location[2] = turn, rise
+        item.keyframe_insert("rotation_euler", frame=frame)
+        item.keyframe_insert("location", frame=frame)
+    return True
+
+
+def run_exists(run: str) -> bool:
+    return (Path(run) / "run.json").is_file()
+
+
+def shown_live() -> dict[str, int]:
+    """The pictures of a training that the panel shows: their icons' numbers, 0 for none."""
+    live = sys.modules[f"{PACKAGE}.addon.live_pictures"]
+    return {name: live.icon_of(name) for name in (live.CURVE, live.PREVIEW)}
 
 
 def quit_blender() -> bool:
@@ -226,8 +300,9 @@ def quit_blender() -> bool:
 ANSWERS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
-        about, choose_engine, close_window, mark_headers, open_preferences, open_sidebar, panels,
-        quit_blender, regions, scale, scene, shade, under_mouse,
+        about, animate, captures, choose_engine, choose_object, close_window, import_capture,
+        mark_headers, open_preferences, open_sidebar, open_window, panels, put, quit_blender,
+        regions, renders, run_exists, scale, scene, shade, shown_live, under_mouse,
     )
 }  # fmt: skip
 
@@ -250,5 +325,10 @@ def answer(folder: Path) -> float:
 
 if __name__ == "__main__":
     place = Path(sys.argv[sys.argv.index("--") + 1])
+    sys.path.append(str(Path(__file__).parent))
+    from inside_timing import Stopwatch
+
+    stopwatch = Stopwatch(PACKAGE.replace(".", "/").removeprefix("bl_ext/"))
+    ANSWERS.update(watch_times=stopwatch.start, longest_times=stopwatch.take)
     bpy.context.preferences.view.show_splash = False
     bpy.app.timers.register(lambda: answer(place), persistent=True)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A virtual screen: Xvfb, xdotool and ImageMagick, here or behind a prefix such as a chroot's."""
 
+import re
 import subprocess
 import time
 from collections.abc import Sequence
@@ -9,7 +10,10 @@ from pathlib import Path
 
 NEEDED = {"Xvfb": "xvfb", "xdotool": "xdotool", "import": "imagemagick"}
 """The programs, and the Debian and Ubuntu package of each."""
-LEFT, RIGHT, WHEEL_UP, WHEEL_DOWN = 1, 3, 4, 5
+LEFT, MIDDLE, RIGHT, WHEEL_UP, WHEEL_DOWN = 1, 2, 3, 4, 5
+DRAG_STEPS = 12
+KEY_CODES = {"F12": "96"}
+"""By its name this one would be pressed with Ctrl and Alt, as one changes to another console."""
 
 
 class TourError(Exception):
@@ -86,19 +90,36 @@ class Screen:
         time.sleep(0.25)
         self._mouse("click", "--repeat", str(times), "--delay", "20", str(direction))
 
+    def drag(self, start: tuple[float, float], end: tuple[float, float], button: int) -> None:
+        """Moves the mouse while a button is held."""
+        self.move(*start)
+        time.sleep(0.25)
+        self._mouse("mousedown", str(button))
+        for step in range(1, DRAG_STEPS + 1):
+            share = step / DRAG_STEPS
+            self.move(*(a + share * (b - a) for a, b in zip(start, end, strict=True)))
+            time.sleep(0.05)
+        self._mouse("mouseup", str(button))
+
     def press(self, key: str) -> None:
-        self._mouse("key", key)
+        """Presses a key in the window under the mouse: without a window manager none has it."""
+        found = re.search(r"WINDOW=(\d+)", self._mouse("getmouselocation", "--shell"))
+        if found is not None:
+            self._mouse("windowfocus", found[1])
+            time.sleep(0.1)
+        self._mouse("key", KEY_CODES.get(key, key))
 
     def shot(self, path: str) -> None:
         """Writes what the screen shows, all windows as they lie on each other."""
         run_inside(self, ["import", "-window", "root", path], timeout_s=60)
 
-    def _mouse(self, *words: str) -> None:
+    def _mouse(self, *words: str) -> str:
         done = subprocess.run(
             self.command("xdotool", *words), capture_output=True, text=True, timeout=30
         )
         if done.returncode != 0:
             raise TourError(f"xdotool {' '.join(words)}: {done.stderr.strip()}")
+        return done.stdout
 
     def _answers(self) -> bool:
         return self._succeeds("xdotool", "getdisplaygeometry")

@@ -163,6 +163,14 @@ def map_of(met: dict[str, list[tuple[float, float]]]) -> Map:
     return found
 
 
+def is_unfolded(seen: Map, panel: str) -> bool:
+    """Whether something stands between a panel's header and the next."""
+    _, y = seen.headers[panel]
+    below = [other for _, other in seen.headers.values() if other > y]
+    end = min(below, default=float("inf"))
+    return any(y < other < end for _, other in seen.buttons.values())
+
+
 def shown_panels(answer: list[dict[str, Any]]) -> tuple[list[str], dict[str, list[str]]]:
     """The panels at the top, in their order, and the sub-panels of each that begin closed."""
     children: dict[str, list[str]] = {}

@@ -118,3 +118,47 @@ def test_a_question_is_answered_once_and_a_wrong_one_with_its_problem(
     assert "no_such_word" in ask(3, "scale", no_such_word=1)["problem"]
     inside.answer(tmp_path)  # nothing is asked
     assert json.loads((tmp_path / "answer.json").read_text(encoding="utf-8"))["number"] == 3
+
+
+def test_values_are_put_into_the_scenes_settings_by_their_path(inside: ModuleType) -> None:
+    import bpy
+
+    scene = bpy.context.scene
+    before = scene.frame_end
+    assert inside.put("frame_end", 7) == before
+    assert scene.frame_end == 7
+    inside.put("frame_end", before)
+    samples = scene.render.resolution_percentage
+    assert inside.put("render.resolution_percentage", 50) == samples
+    assert scene.render.resolution_percentage == 50
+    inside.put("render.resolution_percentage", samples)
+
+
+def test_an_object_is_chosen_alone_and_can_be_made_to_move(inside: ModuleType) -> None:
+    import bpy
+
+    for name in ("Chosen", "Other"):
+        bpy.context.scene.collection.objects.link(bpy.data.objects.new(name, None))
+    bpy.context.view_layer.update()
+    assert inside.choose_object("Chosen")
+    layer = bpy.context.view_layer.objects
+    assert [item.name for item in layer if item.select_get()] == ["Chosen"]
+    assert layer.active.name == "Chosen"
+    assert inside.animate("Chosen", 5)
+    bpy.context.scene.frame_set(5)
+    assert bpy.data.objects["Chosen"].location.z == pytest.approx(0.4)
+    bpy.context.scene.frame_set(1)
+    for name in ("Chosen", "Other"):
+        bpy.data.objects.remove(bpy.data.objects[name])
+
+
+def test_renders_are_counted_from_the_first_question_on(inside: ModuleType) -> None:
+    import bpy
+
+    assert inside.renders() == {"complete": 0, "cancel": 0}
+    for name, handler in (("complete", bpy.app.handlers.render_complete),
+                          ("cancel", bpy.app.handlers.render_cancel)):  # fmt: skip
+        handler[-1]()
+        assert inside.renders()[name] == 1
+        del handler[-1]
+    inside._renders.clear()

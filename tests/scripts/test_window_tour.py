@@ -17,7 +17,7 @@ from_the_script = sys.modules["tour.screen"]
 Screen, SharedFolder = from_the_script.Screen, from_the_script.SharedFolder
 TourError = from_the_script.TourError
 
-from tour import conversation, pictures, sidebar, stops  # noqa: E402
+from tour import conversation, pictures, sidebar, stops, training_stops  # noqa: E402
 
 
 def test_commands_stand_behind_the_prefix_with_their_variables() -> None:
@@ -54,6 +54,32 @@ def test_a_click_comes_after_the_mouse_has_arrived(
     assert said.read_text().splitlines() == [
         "mousemove 10 21", "keydown ctrl", "click 1", "keyup ctrl",
     ]  # fmt: skip
+
+
+def test_a_key_goes_to_the_window_under_the_mouse_and_a_drag_holds_its_button(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(from_the_script.time, "sleep", lambda _: None)
+    said = tmp_path / "said"
+    (tmp_path / "bin").mkdir()
+    program = (
+        f'#!/bin/sh\necho "$@" >>{said}\n[ $1 = getmouselocation ] && echo WINDOW=77\nexit 0\n'
+    )
+    (tmp_path / "bin" / "xdotool").write_text(program)
+    (tmp_path / "bin" / "xdotool").chmod(0o755)
+    screen = Screen(variables={"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"})
+    screen.press("F12")
+    assert said.read_text().splitlines() == [
+        "getmouselocation --shell", "windowfocus 77", "key 96",
+    ]  # fmt: skip
+    screen.press("Escape")
+    assert said.read_text().splitlines()[-1] == "key Escape"
+    said.unlink()
+    screen.drag((10, 20), (34, 8), from_the_script.MIDDLE)
+    lines = said.read_text().splitlines()
+    assert lines[:2] == ["mousemove 10 20", "mousedown 2"]
+    assert lines[-2:] == ["mousemove 34 8", "mouseup 2"]
+    assert len(lines) == 3 + from_the_script.DRAG_STEPS
 
 
 @pytest.mark.parametrize(
@@ -142,6 +168,45 @@ def test_the_result_is_a_field_and_a_mesh_that_is_seen() -> None:
     failed = {"label": "Train", "state": "failed", "problem": "No luck."}
     with pytest.raises(TourError, match="Train: No luck"):
         stops.result_of({"jobs": [failed], "objects": [field, mesh]})
+
+
+def test_a_job_that_has_a_problem_ends_the_wait_for_its_result() -> None:
+    """Its result may have come and not been brought in."""
+    odd = {"label": "Train", "state": "done", "problem": "Its result could not be brought in."}
+    with pytest.raises(TourError, match="could not be brought in"):
+        stops.result_of({"jobs": [odd], "objects": []})
+
+
+def test_what_holds_the_window_up_is_a_fault_with_its_name(tmp_path: Path) -> None:
+    times = {"draw": [[0.2, 0.01]], "execute": [[0.2, 0.15], [0.1, 0.1]]}
+    talk = SimpleNamespace(ask=lambda _: times)
+    tour = stops.Tour(Screen(), talk, SharedFolder(tmp_path, "/x"), tmp_path)
+    tour.check_times("now", most_s=0.18)
+    assert not tour.faults
+    tour.check_times("now")
+    assert "execute 200 ms (150 busy)" in tour.faults[0]
+    times.clear()
+    tour.check_times("then")
+    assert len(tour.faults) == 2, "where nothing was timed, nothing is known"
+
+
+def test_how_far_a_job_is_and_which_is_the_newest() -> None:
+    jobs = [{"done": 3, "total": 4}, {"done": 0, "total": 0}]
+    assert [training_stops.share(job) for job in jobs] == [0.75, 0.0]
+    tour = SimpleNamespace(scene=lambda: {"jobs": jobs})
+    assert training_stops.newest_job(tour) is jobs[-1]
+    assert training_stops.number_of_fields({"objects": [{"run": "//a"}, {"run": ""}]}) == 1
+
+
+def test_a_colored_spot_keeps_its_color_among_many_greys(tmp_path: Path) -> None:
+    grey = np.random.default_rng(0).integers(30, 90, (300, 400, 1), dtype=np.uint8)
+    picture = np.repeat(grey, 3, axis=2)
+    picture[100:110, 200:210] = (230, 120, 20)
+    pictures.save(Image.fromarray(picture), tmp_path / "spot.png")
+    with Image.open(tmp_path / "spot.png") as opened:
+        assert opened.size == (400, 300)
+        kept = np.array(opened.convert("RGB").getpixel((205, 105)))
+    assert np.abs(kept - (230, 120, 20)).max() <= 12
 
 
 def test_a_picture_is_kept_small_however_busy_it_is(tmp_path: Path) -> None:

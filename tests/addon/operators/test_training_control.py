@@ -8,7 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from neural_fields.addon import live_pictures, panel_state, session, training_watch
+from neural_fields.addon import (
+    live_pictures,
+    panel_state,
+    run_catalog,
+    session,
+    training_watch,
+)
 from neural_fields.addon.scene import preview_images
 from neural_fields.addon.worker.protocol import messages
 
@@ -152,6 +158,20 @@ def test_a_curve_is_thinned_and_keeps_what_was_measured(bpy: ModuleType, tmp_pat
     bpy.ops.neural_fields.stop_training()
 
 
+def test_a_training_is_in_the_list_as_soon_as_it_has_begun(
+    bpy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    monkeypatch.setattr(run_catalog, "refresh", lambda: looked.append("once"))
+    record = hanging(bpy, tmp_path)
+    assert looked == ["once"]
+    training_watch.on_event(progress(done=9, total=10), record)
+    run_catalog.on_event(progress(done=9, total=10), record)
+    assert looked == ["once"]
+    bpy.ops.neural_fields.stop_training()
+    assert looked == ["once", "once"]
+
+
 def test_pictures_are_in_memory_only(bpy: ModuleType, tmp_path: Path) -> None:
     from neural_fields.addon.training_notes import Sample
 
@@ -166,6 +186,33 @@ def test_pictures_are_in_memory_only(bpy: ModuleType, tmp_path: Path) -> None:
     assert len(bpy.data.images) == before
     live_pictures.forget()
     assert live_pictures.icon_of(live_pictures.CURVE) == 0
+
+
+def test_each_preview_takes_the_place_of_the_one_before(bpy: ModuleType, tmp_path: Path) -> None:
+    """In a window they come one after another, of one training and then of the next."""
+    paths = [save_png(tmp_path / f"{number}.png", number) for number in range(3)]
+    live_pictures.begin("first")
+    for path in (*paths, paths[-1]):
+        live_pictures.show_preview(str(path))
+        shown = panel_state.get().previews[0][live_pictures.PREVIEW]
+        assert tuple(shown.image_size) == (4 + paths.index(path), 2)
+    assert sum(map(len, panel_state.get().previews)) == 2
+    assert live_pictures.are_of("first")
+    live_pictures.begin("first")
+    assert sum(map(len, panel_state.get().previews)) == 2
+    live_pictures.begin("second")
+    assert not live_pictures.are_of("first")
+    assert live_pictures.icon_of(live_pictures.PREVIEW) == 0
+    live_pictures.show_preview(str(tmp_path / "lost.png"))
+    assert live_pictures.icon_of(live_pictures.PREVIEW) == 0
+    live_pictures.forget()
+
+
+def save_png(path: Path, number: int) -> Path:
+    from PIL import Image
+
+    Image.new("RGB", (4 + number, 2), (200, 40, 40)).save(path)
+    return path
 
 
 def test_without_a_window_nobody_pays_for_pictures(bpy: ModuleType, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ WAYS = [
     "neural_fields.install_environment",
     "neural_fields.find_environment",
     "neural_fields.copy_install_command",
+    "extensions.userpref_allow_online",
 ]
 READY = messages.WorkerReady(
     backend_version="0.1.0", python="3.11", torch="2.13.0", devices=("cpu", "cuda"), methods=()
@@ -89,6 +90,17 @@ def test_the_first_run_box_shows_what_can_be_done_in_each_state(
         assert operators(drawn) == [*buttons, "neural_fields.show_preferences"]
     else:
         assert drawn.calls == []
+
+
+def test_a_computer_that_is_online_or_has_wheels_is_not_asked_for_access(
+    bpy: ModuleType, show, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show(phase="missing", found=REFUSED)
+    assert "Install needs online access" in texts(draw(setup.NEURALFIELDS_PT_setup))
+    monkeypatch.setattr(preferences, "get", lambda: SimpleNamespace(wheels_folder="/wheels"))
+    drawn = draw(setup.NEURALFIELDS_PT_setup)
+    assert operators(drawn) == [*WAYS[:3], "neural_fields.show_preferences"]
+    assert "online access" not in texts(drawn)
 
 
 def test_a_running_installation_shows_its_bar_and_its_bytes(bpy: ModuleType, show) -> None:

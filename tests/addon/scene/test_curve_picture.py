@@ -43,3 +43,10 @@ def test_each_curve_has_the_height_to_itself_and_none_is_drawn_of_nothing() -> N
     assert drawn_rows(both, RED)[8].mean() < 15
     empty = draw_curves(60, [([], RED)])
     assert empty[..., 3].max() <= 0.25 + 1e-6
+
+
+def test_light_is_premultiplied_since_a_clear_paper_must_not_glow() -> None:
+    picture = draw_curves(60, [([(0.0, 0.0), (1.0, 1.0)], RED)])
+    assert (picture[..., :3].max(axis=-1) <= picture[..., 3] + 1e-6).all()
+    paper = picture[0, 30]
+    np.testing.assert_allclose(paper, [0.05, 0.05, 0.05, 0.1], atol=1e-6)
