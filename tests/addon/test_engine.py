@@ -115,7 +115,9 @@ def test_the_composites_panel_has_its_buttons_in_each_state(bpy: ModuleType) -> 
     assert NEURALFIELDS_PT_composite.poll(bpy.context)
     NEURALFIELDS_PT_composite.draw(SimpleNamespace(layout=Layout()), bpy.context)
     assert drawn == ["neural_fields.composite"]
-    field.neural_field.mesh_object = bpy.data.objects.new("Mesh", bpy.data.meshes.new("Mesh"))
+    mesh = bpy.data.objects.new("Mesh", bpy.data.meshes.new("Mesh"))
+    bpy.context.scene.collection.objects.link(mesh)
+    field.neural_field.mesh_object = mesh
     drawn.clear()
     NEURALFIELDS_PT_composite.draw(SimpleNamespace(layout=Layout()), bpy.context)
     assert drawn == ["neural_fields.composite", *["neural_fields.set_proxy"] * 4]
