@@ -143,7 +143,7 @@ class VoxelGrid:
         )
 
     def _leave_out_what_few_see(self, batches: RayBatches) -> None:
-        """Starts anew where enough pictures look: before one camera anything explains its picture."""
+        """Starts anew where enough pictures look: before one camera anything fits its picture."""
         coarse = self._space(self._bounds, _SEEN_RESOLUTION)
         shape = grid_shape(coarse)
         corners = torch.cartesian_prod(*(torch.arange(size).double() for size in shape))
