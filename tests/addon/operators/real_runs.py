@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fields for tests of outputs: a real worker, runs whose answers are known, and tiny trainings."""
+"""Fields for tests of outputs: a real worker, and tiny trainings."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,15 +11,9 @@ import pytest
 from neural_fields.addon import session
 
 from tests.tiny_capture import write_tiny_capture
-from tests.worker_python import WORKER_PYTHON, run_with_backend
+from tests.worker_python import WORKER_PYTHON
 
 WORKER = Path(__file__).parents[1] / "field_worker.py"
-
-MAKE_RUN = (
-    "import json, sys; from pathlib import Path; "
-    "from tests.{module} import {function} as make; "
-    "print(make(Path(sys.argv[1]), **json.loads(sys.argv[2])).path)"
-)
 
 
 @contextmanager
@@ -32,18 +25,6 @@ def real_worker() -> Iterator[None]:
         session.stop()
         yield
         session.stop()
-
-
-def make_still_run(folder: Path, **options: Any) -> Path:
-    """See `tests.analytic_run.make_run`."""
-    program = MAKE_RUN.format(module="analytic_run", function="make_run")
-    return Path(run_with_backend(program, folder, json.dumps(options)).strip())
-
-
-def make_moving_run(folder: Path, **options: Any) -> Path:
-    """See `tests.analytic_motion.make_moving_run`."""
-    program = MAKE_RUN.format(module="analytic_motion", function="make_moving_run")
-    return Path(run_with_backend(program, folder, json.dumps(options)).strip())
 
 
 def train(bpy: ModuleType, folder: Path) -> Any:

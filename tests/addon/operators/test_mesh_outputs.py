@@ -13,9 +13,9 @@ from neural_fields.addon import mesh_updates, session
 from neural_fields.addon.scene import meshes
 from neural_fields.addon.worker.protocol import messages
 
+from tests.addon.analytic_runs import make_run
 from tests.addon.operators.real_runs import (
     add_field,
-    make_still_run,
     real_worker,
     sent,
     train,
@@ -32,7 +32,7 @@ def _worker() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def ball(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_still_run(tmp_path_factory.mktemp("ball"))
+    return make_run(tmp_path_factory.mktemp("ball"))
 
 
 @pytest.fixture

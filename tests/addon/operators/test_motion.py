@@ -16,10 +16,9 @@ from PIL import Image
 
 from neural_backend.datasets.loading import load_capture
 from tests.addon.analytic_runs import make_moving_run
+from tests.addon.operators.real_runs import real_worker
 from tests.rigid_motion import moved_rigidly
-from tests.worker_python import WORKER_PYTHON
 
-WORKER = Path(__file__).with_name("moving_worker.py")
 MOTION = {"turn": 2.0, "rise": 0.5, "scene": "box"}
 FIRST, LAST = 11, 15
 
@@ -33,13 +32,8 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def _worker() -> Iterator[None]:
-    """One for all tests of the module: most of its time goes into starting it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "find_python", lambda _preference: WORKER_PYTHON)
-        patch.setattr(session, "worker_command", lambda python: [str(python), "-u", str(WORKER)])
-        session.stop()
+    with real_worker():
         yield
-        session.stop()
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from neural_fields.addon import compat, session
 from neural_fields.addon.scene.chosen import run_of
 from neural_fields.addon.worker.protocol import messages
 
+from tests.addon.analytic_runs import make_moving_run
 from tests.addon.operators.real_runs import (
     add_camera,
     add_field,
-    make_moving_run,
     real_worker,
     sent,
     train,

@@ -14,10 +14,10 @@ from neural_fields.addon.scene import compositing
 from neural_fields.addon.worker.protocol import messages
 from PIL import Image
 
+from tests.addon.analytic_runs import make_run
 from tests.addon.operators.real_runs import (
     add_camera,
     add_field,
-    make_still_run,
     real_worker,
     sent,
 )
@@ -41,7 +41,7 @@ def _worker() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def ball(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_still_run(tmp_path_factory.mktemp("ball"))
+    return make_run(tmp_path_factory.mktemp("ball"))
 
 
 @pytest.fixture

@@ -13,11 +13,10 @@ from neural_fields.addon.operators import volume as volume_operator
 from neural_fields.addon.scene import volumes
 from neural_fields.addon.worker.protocol import messages
 
+from tests.addon.analytic_runs import make_moving_run, make_run
 from tests.addon.operators.real_runs import (
     add_camera,
     add_field,
-    make_moving_run,
-    make_still_run,
     real_worker,
     sent,
 )
@@ -36,7 +35,7 @@ def _worker() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def fog(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A ball of fog that light gets through."""
-    return make_still_run(tmp_path_factory.mktemp("fog"), peak=PEAK, softness=SOFTNESS)
+    return make_run(tmp_path_factory.mktemp("fog"), peak=PEAK, softness=SOFTNESS)
 
 
 @pytest.fixture(scope="module")
