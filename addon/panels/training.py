@@ -63,7 +63,8 @@ class NEURALFIELDS_PT_training_preview(InTab, bpy.types.Panel):
         column = column_of(self.layout)
         column.enabled = settings.use_live_preview
         column.prop(settings, "show_preview_in")
-        column.prop(settings, "preview_seconds")
+        label = "Preview Every" if settings.preview_seconds else "Preview Every (0: automatic)"
+        column.prop(settings, "preview_seconds", text=label)
 
 
 class NEURALFIELDS_PT_training_advanced(InTab, bpy.types.Panel):
