@@ -93,14 +93,18 @@ class RayBatches:
         return RayBatch(rays, self.pixels.index_select(0, pixels).float().mul_(1 / 255))
 
     def draw(self, count: int, generator: torch.Generator) -> RayBatch:
-        """Rays through random pixels, uniformly over `candidates`; `generator` is a CPU one."""
+        """The rays through pixels from `draw_pixels`."""
+        return self.rays(self.draw_pixels(count, generator))
+
+    def draw_pixels(self, count: int, generator: torch.Generator) -> Int[Tensor, " count"]:
+        """Random pixels, uniformly over `candidates`; `generator` is a CPU one."""
         high = self.num_pixels if self.candidates is None else len(self.candidates)
         chosen = torch.randint(high, (count,), generator=generator).to(
             self.device, non_blocking=True
         )
         if self.candidates is not None:
             chosen = self.candidates.index_select(0, chosen)
-        return self.rays(chosen)
+        return chosen
 
     def view_rays(self, index: int) -> Rays:
         """All rays of a view, row by row."""

@@ -159,7 +159,7 @@ class FusedDeformableField:
         tiles = cut_tiles(num_rays, guide.samples)
         field.make_room(num_rays * guide.samples)
         used = np.zeros(len(tiles), np.int64)
-        d_gains = np.zeros((num_rays, 3), np.float32)
+        per_ray = np.zeros((num_rays, 4), np.float32)
         pieces = spans(len(tiles), max(1, -(-len(tiles) // TASKS)))
         sums = np.zeros((len(pieces), 2))
         field.weight_gradients[: len(pieces)] = 0
@@ -183,7 +183,7 @@ class FusedDeformableField:
                 *pieces[task],
                 field.points,
                 field.d_features,
-                d_gains,
+                per_ray,
                 used,
                 sums[task],
             )
@@ -196,7 +196,8 @@ class FusedDeformableField:
         rows = [part.reshape(-1, 4) for part in (self.weights, gradient, *self.moments)]
         instant_ngp_training_numba.adam_rows(*rows, 0, len(rows[0]), adam, deformation_rate)
         squares, total = sums.sum(axis=0)
-        return StepResult(float(squares), float(total), int(used.sum()), torch.from_numpy(d_gains))
+        told = torch.from_numpy(per_ray)
+        return StepResult(float(squares), float(total), int(used.sum()), told[:, :3], told[:, 3])
 
     def _spread(
         self, task: Callable[[Workspace, Bent, int, int], None], count: int, longest: int

@@ -162,7 +162,7 @@ def train_tile(
     place,
     points,
     d_features,
-    d_gains,
+    per_ray,
 ):
     """Learns from the rays rays[0] … rays[1] - 1; returns samples used, squared error and loss.
 
@@ -182,7 +182,7 @@ def train_tile(
     color_network(networks, work, num_rays, count)
     squares = total = 0.0
     for ray in range(num_rays):
-        error, cost = composite_ray(batch, loss, work, first + ray, ray, d_gains)
+        error, cost = composite_ray(batch, loss, work, first + ray, ray, per_ray)
         squares += error
         total += cost
     if count > 0:
@@ -210,7 +210,7 @@ def train_tiles(
     last,
     points,
     d_features,
-    d_gains,
+    per_ray,
     used,
     sums,
 ):
@@ -233,7 +233,7 @@ def train_tiles(
             tiles[tile, 2],
             points,
             d_features,
-            d_gains,
+            per_ray,
         )
         sums[0] += error
         sums[1] += cost

@@ -69,13 +69,15 @@ class NetworkSizes:
 class StepResult:
     """What a step saw; `samples` are those not hidden behind others.
 
-    `d_gains` are the slopes of the loss by the logarithms of the rays' gains.
+    `d_gains` are the slopes of the loss by the logarithms of the rays' gains; `squared_errors` add
+    up to `squared_error`.
     """
 
     squared_error: float | Tensor
     loss: float | Tensor
     samples: int | Tensor
     d_gains: Float[Tensor, "rays 3"]
+    squared_errors: Float[Tensor, " rays"]
 
 
 class FusedField:
@@ -153,7 +155,7 @@ class FusedField:
         tiles = cut_tiles(num_rays, guide.samples)
         self.make_room(num_rays * guide.samples)
         used = np.zeros(len(tiles), np.int64)
-        d_gains = np.zeros((num_rays, 3), np.float32)
+        per_ray = np.zeros((num_rays, 4), np.float32)
         pieces = spans(len(tiles), max(1, -(-len(tiles) // TASKS)))
         sums = np.zeros((len(pieces), 2))
         self.weight_gradients[: len(pieces)] = 0
@@ -172,7 +174,7 @@ class FusedField:
                 *pieces[task],
                 self.points,
                 self.d_features,
-                d_gains,
+                per_ray,
                 used,
                 sums[task],
             )
@@ -181,7 +183,8 @@ class FusedField:
         for_each(learn, len(pieces))
         self.update(tiles, used, self.weight_gradients[: len(pieces)].sum(axis=0), adam)
         squares, total = sums.sum(axis=0)
-        return StepResult(float(squares), float(total), int(used.sum()), torch.from_numpy(d_gains))
+        told = torch.from_numpy(per_ray)
+        return StepResult(float(squares), float(total), int(used.sum()), told[:, :3], told[:, 3])
 
     def update(
         self,

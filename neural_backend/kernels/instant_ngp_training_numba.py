@@ -62,10 +62,11 @@ def _slope_distortion(work, first, last, weight_after, moment_after, scale):
 
 
 @jit
-def composite_ray(batch, loss, work, row, ray, d_gains):
+def composite_ray(batch, loss, work, row, ray, per_ray):
     """Compares one ray with its target and writes `d_rgb`, and `d_geometry` of the log-density.
 
-    Returns the squared error and the loss.
+    Also writes its row of `per_ray`: the loss's slopes by the logarithms of its gains, and its
+    squared error. Returns the squared error and the loss.
     """
     first, last = work.firsts[ray], work.firsts[ray + 1]
     rgb = work.rgb
@@ -87,9 +88,9 @@ def composite_ray(batch, loss, work, row, ray, d_gains):
     loss_red, slope_red = _loss_gradient(error_red, loss.huber)
     loss_green, slope_green = _loss_gradient(error_green, loss.huber)
     loss_blue, slope_blue = _loss_gradient(error_blue, loss.huber)
-    d_gains[row, 0] = slope_red * red * gain[0]
-    d_gains[row, 1] = slope_green * green * gain[1]
-    d_gains[row, 2] = slope_blue * blue * gain[2]
+    per_ray[row, 0] = slope_red * red * gain[0]
+    per_ray[row, 1] = slope_green * green * gain[1]
+    per_ray[row, 2] = slope_blue * blue * gain[2]
     # What is behind a sample, seen through it, is what the sample takes away by being there.
     rest = behind * (
         slope_red * background[0] + slope_green * background[1] + slope_blue * background[2]
@@ -120,6 +121,7 @@ def composite_ray(batch, loss, work, row, ray, d_gains):
         depth = work.density[s] * work.lengths[s]
         work.density[s] = near * depth * (behind * shown - rest)
     squares = error_red**2 + error_green**2 + error_blue**2
+    per_ray[row, 3] = squares
     return squares, loss_red + loss_green + loss_blue + distortion
 
 
@@ -186,7 +188,7 @@ def train_tile(
     place,
     points,
     d_features,
-    d_gains,
+    per_ray,
 ):
     """Learns from the rays rays[0] … rays[1] - 1; returns samples used, squared error and loss.
 
@@ -205,7 +207,7 @@ def train_tile(
     color_network(networks, work, num_rays, count)
     squares = total = 0.0
     for ray in range(num_rays):
-        error, cost = composite_ray(batch, loss, work, first + ray, ray, d_gains)
+        error, cost = composite_ray(batch, loss, work, first + ray, ray, per_ray)
         squares += error
         total += cost
     if count > 0:
@@ -228,7 +230,7 @@ def train_tiles(
     last,
     points,
     d_features,
-    d_gains,
+    per_ray,
     used,
     sums,
 ):
@@ -248,7 +250,7 @@ def train_tiles(
             tiles[tile, 2],
             points,
             d_features,
-            d_gains,
+            per_ray,
         )
         used[tile] = count
         squares += error

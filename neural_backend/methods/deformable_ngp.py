@@ -45,6 +45,7 @@ class DeformableNGPConfig(InstantNGPConfig):
     Source: Yang et al. 2024, "Deformable 3D Gaussians", sec. 3.3 (noise on the time, fading).
     """
 
+    hard_pixels: int = 4
     position_octaves: int = 4
     time_octaves: int = 4
     deformation_width: int = 64

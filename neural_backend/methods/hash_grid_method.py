@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from ..datasets.hard_pixels import HardPixels
 from ..datasets.ray_batches import RayBatch, RayBatches
 from ..datasets.silhouettes import pixels_near_silhouettes
 from ..fields.instant_ngp import InstantNGPField, view_harmonics
@@ -26,6 +27,7 @@ from .instant_ngp_config import InstantNGPConfig, learning_rate, make_guide
 _OPAQUE_DEPTH = 9.2
 """Optical depth behind which less than 1e-4 of a sample is seen (Müller et al., appendix E.1)."""
 _LEAST_RAYS = 64
+_BLOCK_ERRORS = "block_errors"
 
 
 class HashGridMethod(ABC):
@@ -66,6 +68,8 @@ class HashGridMethod(ABC):
         self._num_rays = config.samples_per_step // config.samples_per_ray
         self._updates = 0
         self._batches: RayBatches | None = None
+        self._hard_pixels: HardPixels | None = None
+        self._block_errors = torch.zeros(0, device=self.device)
 
     @property
     def bounds(self) -> Float[Tensor, "2 3"]:
@@ -131,16 +135,19 @@ class HashGridMethod(ABC):
         """Takes one step of Adam on `loss`, the mean over rays; `mse` is that of color channels."""
         config = self._settings
         if self._batches is not batches:
-            self._choose_candidates(batches)
-            self._batches = batches
+            self._take_up(batches)
         self._updates += 1
         if self._updates % config.occupancy_every == 0:
             self._look_around(generator)
-        batch = batches.draw(self._num_rays, generator)
+        hard_pixels = self._hard_pixels
+        draw = batches.draw_pixels if hard_pixels is None else hard_pixels.draw
+        pixels = draw(self._num_rays, generator)
         random = torch.rand(self._num_rays, self.randoms_per_ray, generator=generator)
         random = random.to(self.device)
-        result = self._learn(batch, random, progress.fraction)
-        count = len(batch.rays)
+        result = self._learn(batches.rays(pixels), random, progress.fraction)
+        if hard_pixels is not None:
+            hard_pixels.learn(pixels, result.squared_errors)
+        count = len(pixels)
         self._adapt_rays(result, progress.fraction)
         return {"loss": result.loss / count, "mse": result.squared_error / (3 * count)}
 
@@ -157,8 +164,11 @@ class HashGridMethod(ABC):
         return RenderedRays(seen[:, :3], accumulation, depth, None)
 
     def state(self) -> dict[str, Tensor]:
-        """What is learned, Adam's moments, the occupancy grid and the number of rays."""
+        """What is learned, Adam's moments, the occupancy grid, the number of rays and, once there
+        was a step, how wrong the field is in each block of the pictures.
+        """
         return {
+            _BLOCK_ERRORS: self._block_errors.clone(),
             **{name: value.clone() for name, value in self._learned.items()},
             **{name: value.clone() for name, value in self._moments.items()},
             **{f"occupancy.{name}": value for name, value in self._around.state().items()},
@@ -171,7 +181,10 @@ class HashGridMethod(ABC):
         Raises:
             ValueError: where names or shapes do not fit; then nothing is changed.
         """
+        state = dict(state)
+        block_errors = state.pop(_BLOCK_ERRORS, self._block_errors)
         expected = {name: value.shape for name, value in self.state().items()}
+        del expected[_BLOCK_ERRORS]
         got = {name: value.shape for name, value in state.items()}
         if got != expected:
             wrong = sorted(n for n in {*expected, *got} if expected.get(n) != got.get(n))
@@ -186,6 +199,7 @@ class HashGridMethod(ABC):
             }
         )
         self._updates, self._num_rays = state["schedule"].tolist()
+        self._block_errors, self._batches = block_errors.to(self.device).clone(), None
 
     def _guide(self, samples: int, explore: float) -> Guide:
         return make_guide(
@@ -251,9 +265,16 @@ class HashGridMethod(ABC):
         highest = min(2 * self._num_rays, config.most_rays)
         self._num_rays = max(_LEAST_RAYS, min(int(wanted), highest))
 
-    def _choose_candidates(self, batches: RayBatches) -> None:
+    def _take_up(self, batches: RayBatches) -> None:
         """Leaves out pixels so far from every silhouette that their rays cannot meet the scene."""
         if not self.unbounded:
             pixels = pixels_near_silhouettes(batches)
             if len(pixels):
                 batches.candidates = pixels
+        if self._settings.hard_pixels > 1:
+            self._hard_pixels = HardPixels(batches, self._settings.hard_pixels)
+            known = self._hard_pixels.squared_errors
+            if self._block_errors.shape == known.shape:
+                known.copy_(self._block_errors)
+            self._block_errors = known
+        self._batches = batches

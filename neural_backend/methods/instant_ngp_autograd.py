@@ -95,7 +95,8 @@ class AutogradField:
                 total = total + rest * (seen.weights.detach() * far).sum()
         *slopes, d_gains = torch.autograd.grad(total, (*self._parameters(), log_gains))
         used = (seen.escaped.new_tensor(0) + guide.samples * len(rays.origins)).long()
-        result = StepResult(squares.detach().sum(), total.detach(), used, d_gains)
+        each = squares.detach().sum(dim=1)
+        result = StepResult(each.sum(), total.detach(), used, d_gains, each)
         return result, tuple(slopes)
 
     def _parameters(self) -> tuple[Tensor, ...]:

@@ -23,7 +23,8 @@ class InstantNGPConfig:
     optical depth than `occupancy_threshold` for empty. Rays look at it in steps of `guide_step`
     cells or, further away, of `guide_cone` times the distance; `explore` is a step's chance of a
     sample where nothing is known to be. Closer to a camera than `near_fade` gradients fade away.
-    `huber` is the error where the loss turns from square to straight, 0 for never.
+    `huber` is the error where the loss turns from square to straight, 0 for never. Each ray is
+    chosen among `hard_pixels` random ones by how wrong the field still is around them; 1 takes any.
 
     Source: Müller et al. 2022, "Instant neural graphics primitives", sec. 3 and appendix E, and
         the values that its authors' program has come to (8 levels of 4 features).
@@ -49,6 +50,7 @@ class InstantNGPConfig:
     samples_per_ray: int = 32
     samples_per_rendered_ray: int = 48
     most_rays: int = 2**14
+    hard_pixels: int = 1
     occupancy_resolution: int = 64
     cascades: int = 5
     occupancy_every: int = 16

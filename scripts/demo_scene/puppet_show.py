@@ -50,11 +50,11 @@ def stage() -> bpy.types.Object:
 
 def dancer() -> bpy.types.Object:
     """A puppet in harlequin dress: one mesh, so that arms and hat follow the body's bend."""
-    skirt = [(0.21, 0.03), (0.225, 0.05), (0.17, 0.22), (0.105, 0.36)]
+    skirt = [(0.215, 0.004), (0.225, 0.04), (0.17, 0.22), (0.105, 0.36)]
     bodice = [(0.088, 0.42), (0.115, 0.56), (0.10, 0.64), (0.045, 0.69), (0.04, 0.72)]
     body = shapes.lathe(
         "Body",
-        [(0.001, 0.03), *shapes.smooth_profile([*skirt, *bodice]), (0.001, 0.72)],
+        [(0.001, 0.004), *shapes.smooth_profile([*skirt, *bodice]), (0.001, 0.72)],
     )
     head = moved(shapes.ball("Head", 0.125), (0.0, 0.0, 0.82))
     hat = shapes.lathe(

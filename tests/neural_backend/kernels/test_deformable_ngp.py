@@ -134,6 +134,8 @@ def test_a_step_has_the_gradients_of_its_twin(unbounded, features, bending, rest
     assert result.loss == pytest.approx(float(expected.loss), rel=1e-4)
     assert result.squared_error == pytest.approx(float(expected.squared_error), rel=1e-4)
     torch.testing.assert_close(result.d_gains.double(), expected.d_gains, atol=2e-4, rtol=2e-3)
+    seen = result.squared_errors.double()
+    torch.testing.assert_close(seen, expected.squared_errors, atol=2e-4, rtol=2e-3)
     wanted = [*twin.canonical.moments, *twin.moments]
     for got, exact in zip(moments_of(fused), wanted, strict=True):
         scale = float(exact.abs().max())

@@ -101,6 +101,8 @@ def test_a_step_has_the_gradients_of_its_twin(unbounded, color_layers, features,
     assert result.loss == pytest.approx(float(expected.loss), rel=1e-4)
     assert result.squared_error == pytest.approx(float(expected.squared_error), rel=1e-4)
     torch.testing.assert_close(result.d_gains.double(), expected.d_gains, atol=2e-4, rtol=2e-3)
+    seen = result.squared_errors.double()
+    torch.testing.assert_close(seen, expected.squared_errors, atol=2e-4, rtol=2e-3)
     for got, wanted in zip(fused.moments, twin.moments, strict=True):
         got = torch.from_numpy(got).double()
         scale = float(wanted.abs().max())
