@@ -40,12 +40,12 @@ class DeformableNGPConfig(InstantNGPConfig):
     `slices` of the time. In each, a cell may be full if a `hull_share` of the moments of the slice
     allow it, and at least one does, or one `hull_margin` cells away. Some have other values where
     the scene is `unbounded`, some where every moment is seen from several sides: then there is a
-    slice for each moment, but no more than `slices_many_sided`.
+    slice for each moment, but no more than `slices_many_sided`, and pixels are drawn by their error
+    (seen from one side, errors would be learned by heart instead of by what other moments tell).
 
     Source: Yang et al. 2024, "Deformable 3D Gaussians", sec. 3.3 (noise on the time, fading).
     """
 
-    hard_pixels: int = 4
     position_octaves: int = 4
     time_octaves: int = 4
     deformation_width: int = 64
@@ -64,6 +64,7 @@ class DeformableNGPConfig(InstantNGPConfig):
     occupancy_visits: int = 2**15
     hull_share: float = 0.5
     hull_share_many_sided: float = 0.0
+    hard_pixels_many_sided: int = 4
     hull_margin: int = 1
 
 
@@ -117,6 +118,7 @@ class DeformableNGP(HashGridMethod):
                 deformation_rate=config.deformation_rate_many_sided,
                 slices=min(len(times), config.slices_many_sided),
                 hull_share=config.hull_share_many_sided,
+                hard_pixels=config.hard_pixels_many_sided,
             )
         self.config, self.times = config, times
         generator = torch.Generator().manual_seed(seed)

@@ -123,7 +123,7 @@ def test_an_untrained_deformation_moves_nothing_and_a_trained_one_does(ball, lea
 @pytest.mark.parametrize("unbounded", [False, True])
 def test_a_resumed_training_repeats_an_uninterrupted_one_bit_for_bit(ball, unbounded):
     batches, _ = ball
-    config = replace(SMALL, time_noise=0.05, rest=0.1)
+    config = replace(SMALL, time_noise=0.05, rest=0.1, hard_pixels=3)
     whole = make(ball, config, unbounded)
     generator = torch.Generator().manual_seed(7)
     go_on(whole, batches, generator, 0, 9)
