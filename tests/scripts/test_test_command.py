@@ -82,15 +82,15 @@ def test_continuous_integration_tests_the_oldest_and_the_newest_after_the_whole_
 
 
 def test_what_continuous_integration_runs_is_the_test_command(tmp_path: Path) -> None:
-    """By a stand-in for Python, called from another folder; CI leaves the environment."""
+    """By a stand-in for Python, called from another folder; it asks for the other Blenders."""
     python = tmp_path / "python3"
     python.write_text(f'#!/bin/sh\necho "$CI $PWD $*" >{tmp_path}/called\n', encoding="utf-8")
     python.chmod(0o755)
-    variables = {"PATH": f"{tmp_path}:/usr/bin:/bin", "CI": "true"}
+    variables = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
     script = command.environment.ROOT / ".ci" / "run"
     subprocess.run(["bash", script], check=True, cwd=tmp_path, env=variables)
     called = (tmp_path / "called").read_text(encoding="utf-8")
-    assert called == f" {command.environment.ROOT} scripts/test.py\n"
+    assert called == f"true {command.environment.ROOT} scripts/test.py\n"
 
 
 def test_the_tests_run_in_the_projects_own_environment() -> None:
