@@ -241,3 +241,14 @@ def compositor_node(tree: Any, kind: str) -> Any:
         return tree.nodes.new(_OTHER_NODES[kind])
     except RuntimeError:  # since 5.0 they are the shader's
         return tree.nodes.new(f"ShaderNode{kind}")
+
+
+def forget_write_still() -> None:
+    """Has the next F12 write no file.
+
+    A key takes up the options of the last call of Render Image where Blender does not have it
+    forget them (5.2 does not), and a capture's calls write their pictures.
+    """
+    last: Any = bpy.context.window_manager.operator_properties_last("render.render")
+    if last is not None:
+        last.write_still = False

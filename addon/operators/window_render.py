@@ -6,7 +6,7 @@ from typing import Any
 
 import bpy
 
-from .. import redraw
+from .. import compat, redraw
 from ..scene.errors import SceneError
 
 TICK_S = 0.05
@@ -52,6 +52,8 @@ def render_in_window(scene: bpy.types.Scene) -> Iterator[None]:
         view.render_display_type = shown_in
         handlers.render_complete.remove(completed)
         handlers.render_cancel.remove(stopped)
+        # Render Image remembers its options with an event that comes after the picture's end.
+        bpy.app.timers.register(compat.forget_write_still, first_interval=4 * TICK_S)
     if "stopped" in ended:
         raise RenderStoppedError
 

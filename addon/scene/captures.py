@@ -12,7 +12,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compat import uses_compositor
+from ..compat import forget_write_still, uses_compositor
 from .cameras import Pose, bounds_of, pose_of
 from .errors import SceneError
 from .render_settings import capture_settings
@@ -68,6 +68,8 @@ def render_at_once(scene: bpy.types.Scene) -> Iterator[None]:
         raise SceneError(
             f"Blender could not render: {error}", "Try Render Image by hand."
         ) from error
+    finally:
+        forget_write_still()
     yield from ()
 
 

@@ -166,9 +166,12 @@ def show_colors_in_solid_view() -> None:
 
 
 def add_field_empty(name: str, collection: bpy.types.Collection) -> bpy.types.Object:
-    """The empty that stands for a field: moving it moves the mesh and turns the views."""
+    """The empty that stands for a field: moving it moves the mesh and turns the views.
+
+    Axes, as a cube would look like the field's bounds.
+    """
     empty = bpy.data.objects.new(name, None)
-    empty.empty_display_type = "CUBE"
+    empty.empty_display_type = "PLAIN_AXES"
     empty.empty_display_size = 0.5
     collection.objects.link(empty)
     return empty

@@ -58,10 +58,13 @@ def f12(tour: "Tour") -> None:
 
 def f12_and_escape(tour: "Tour") -> None:
     """A picture that takes long, which Esc ends at once."""
-    samples = tour.blender.ask("put", path="neural_fields.engine.samples", value=8)
+    larger = {"neural_fields.engine.samples": 8, "render.resolution_percentage": 300}
+    usual = {
+        path: tour.blender.ask("put", path=path, value=value) for path, value in larger.items()
+    }
     before = tour.blender.ask("renders")["cancel"]
     start_render(tour)
-    time.sleep(3.0)
+    time.sleep(1.5)
     tour.check(tour.scene()["rendering"], "a picture is being rendered")
     tour.screen.press("Escape")
     started = time.monotonic()
@@ -69,7 +72,8 @@ def f12_and_escape(tour: "Tour") -> None:
     took = time.monotonic() - started
     tour.check(took < PATIENCE_S, f"Esc ends it in {took:.1f} s")
     tour.check(tour.blender.ask("renders")["cancel"] > before, "it counts as cancelled")
-    tour.blender.ask("put", path="neural_fields.engine.samples", value=samples)
+    for path, value in usual.items():
+        tour.blender.ask("put", path=path, value=value)
     close_last_window(tour)
 
 

@@ -245,3 +245,16 @@ def test_a_file_in_the_way_of_the_folder_is_named(scene: Any, tmp_path: Path) ->
     (tmp_path / "capture").write_text("", encoding="utf-8")
     with pytest.raises(SceneError, match="cannot be written"):
         take(scene, tmp_path / "capture")
+
+
+def test_f12_writes_no_file_after_a_capture(bpy: ModuleType, tmp_path: Path) -> None:
+    scene = bpy.context.scene
+    scene.camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    scene.collection.objects.link(scene.camera)
+    scene.render.resolution_x = scene.render.resolution_y = 4
+    scene.render.filepath = str(tmp_path / "picture.png")
+    last = bpy.context.window_manager.operator_properties_last("render.render")
+    last.write_still = True
+    list(captures.render_at_once(scene))
+    assert (tmp_path / "picture.png").is_file()
+    assert not last.write_still
