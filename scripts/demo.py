@@ -51,7 +51,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--readme-picture",
         action="store_true",
-        help="also write docs/pictures/demo.png, with which the README opens",
+        help="also write docs/pictures/demo.png, with which the README opens; with --dynamic "
+        "dynamic.png, for the guide",
     )
     return parser.parse_args(arguments)
 
@@ -62,6 +63,7 @@ def main(arguments: list[str]) -> int:
     environment.enter()
     from demo_run.main import run
 
+    name = "dynamic.png" if options.dynamic else "demo.png"
     return run(
         output=options.output,
         photos=options.photos,
@@ -69,7 +71,7 @@ def main(arguments: list[str]) -> int:
         shapes=options.shapes,
         device=options.device,
         draft=options.draft,
-        readme_picture=environment.ROOT / "docs" / "pictures" / "demo.png"
+        readme_picture=environment.ROOT / "docs" / "pictures" / name
         if options.readme_picture
         else None,
     )
