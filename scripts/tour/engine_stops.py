@@ -104,6 +104,13 @@ def show_one_field(tour: "Tour") -> str:
     return field
 
 
+def show_everything(tour: "Tour") -> None:
+    """What `show_one_field` has hidden is there again."""
+    for item in tour.scene()["objects"]:
+        for name in ("hide_viewport", "hide_render"):
+            tour.blender.ask("put", path=f'objects["{item["name"]}"].{name}', value=False)
+
+
 def start_render(tour: "Tour") -> None:
     box = tour.sidebar.box("WINDOW")
     tour.screen.move(box.left + box.width / 3, box.top + box.height / 2)

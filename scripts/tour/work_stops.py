@@ -4,6 +4,7 @@
 import time
 from typing import TYPE_CHECKING
 
+from .engine_stops import show_everything
 from .sidebar import is_unfolded
 from .training_stops import TRAIN, newest_job
 
@@ -24,6 +25,7 @@ SAMPLE_PART = "Toadstool Cap"
 
 def shapes(tour: "Tour") -> None:
     """A mesh of the sample is learned as a shape."""
+    show_everything(tour)
     tour.blender.ask("choose_object", name=SAMPLE_PART)
     tour.blender.ask("put", path="neural_fields.fit_shape.seconds", value=10.0)
     tour.sidebar.show_only(SHAPES)
@@ -52,6 +54,7 @@ def photos(tour: "Tour") -> None:
 
 def moving(tour: "Tour") -> None:
     """The sample moves, its pictures are taken at different moments, and a field learns it."""
+    show_everything(tour)
     tour.blender.ask("animate", name=SAMPLE_PART, frames=12)
     for path, value in (
         ("frame_end", 12),
