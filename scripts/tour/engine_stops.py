@@ -5,7 +5,7 @@ import time
 from typing import TYPE_CHECKING
 
 from .screen import MIDDLE
-from .sidebar import is_unfolded
+from .sidebar import HEADERS, is_unfolded
 from .training_stops import PATIENCE_S, STOP, begin, end_by, newest_job
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def views(tour: "Tour") -> None:
     field = show_one_field(tour)
     tour.blender.ask("choose_object", name=field)
     tour.sidebar.show_only(OUTPUT)
-    seen = tour.sidebar.look(tour.sidebar.box(), (60, 44))
+    seen = tour.sidebar.look(tour.sidebar.box(), HEADERS)
     if not is_unfolded(seen, VIEWS):
         tour.sidebar.unfold(VIEWS, seen)
     settings = f'objects["{field}"].neural_field.views'

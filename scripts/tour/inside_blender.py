@@ -217,6 +217,12 @@ def shade(kind: str, camera: bool = True) -> bool:
     return True
 
 
+def look_through(name: str) -> bool:
+    """Has the 3D view show what a camera sees, with the picture behind it."""
+    bpy.context.scene.camera = bpy.data.objects[name]
+    return shade("SOLID")
+
+
 def choose_engine(engine: str) -> list[str]:
     """Sets the scene's render engine and says which there are."""
     bpy.context.scene.render.engine = engine

@@ -2,20 +2,21 @@
 """The other ways to a field: a shape that is learned, photos that are imported, what moves."""
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from .engine_stops import show_everything
-from .sidebar import is_unfolded
+from .sidebar import HEADERS, is_unfolded
 from .training_stops import TRAIN, newest_job
 
 if TYPE_CHECKING:
     from .stops import Tour
 
 CAPTURE = "NEURALFIELDS_PT_capture"
-MOVING = "NEURALFIELDS_PT_capture_time"
 CHECK = "NEURALFIELDS_PT_capture_check"
 SHAPES = "NEURALFIELDS_PT_shapes"
 OUTPUT = "NEURALFIELDS_PT_output"
+MOTION = "NEURALFIELDS_PT_output_motion"
 TRAINING = "NEURALFIELDS_PT_training"
 FIT = "neural_fields.fit_shape("
 CHECK_CAPTURE = "neural_fields.check_capture("
@@ -33,6 +34,8 @@ def shapes(tour: "Tour") -> None:
     do(tour, FIT, 120)
     tour.blender.wait_until("its mesh is there", lambda: len(shape_names(tour)) > shapes_before, 60)
     tour.blender.ask("choose_object", name=shape_names(tour)[0])
+    # It stands where the mesh stands that it was learned of.
+    hide(tour, lambda one: one["name"] == SAMPLE_PART)
     tour.sidebar.show_only(SHAPES)
     time.sleep(1.0)
     tour.picture("window_shapes")
@@ -40,15 +43,17 @@ def shapes(tour: "Tour") -> None:
 
 def photos(tour: "Tour") -> None:
     """A folder of pictures with their cameras is imported and checked."""
+    hide(tour, lambda one: True)
+    before = {one["name"] for one in tour.scene()["objects"]}
     tour.blender.ask("import_capture", path=tour.blender.ask("captures")[0])
+    cameras = [one["name"] for one in tour.scene()["objects"] if one["name"] not in before
+               and one["type"] == "CAMERA"]  # fmt: skip
+    tour.check(len(cameras) > 1, f"{len(cameras)} pictures have become cameras")
+    tour.blender.ask("look_through", name=cameras[0])
     tour.sidebar.show_only(CAPTURE)
-    seen = tour.sidebar.look(tour.sidebar.box(), (60, 44))
-    if CHECK in seen.headers and not is_unfolded(seen, CHECK):
-        tour.sidebar.unfold(CHECK, seen)
+    unfold(tour, CHECK)
     tour.sidebar.press(CHECK_CAPTURE)
     time.sleep(3.0)
-    tour.blender.ask("shade", kind="SOLID")
-    time.sleep(1.0)
     tour.picture("window_photos")
 
 
@@ -76,9 +81,25 @@ def moving(tour: "Tour") -> None:
     )
     tour.sidebar.show_only(TRAINING)
     do(tour, TRAIN, 240)
+    fields = [one["name"] for one in tour.scene()["objects"] if one["run"]]
+    tour.blender.ask("choose_object", name=fields[-1])
     tour.sidebar.show_only(OUTPUT)
+    unfold(tour, MOTION)
     time.sleep(1.0)
     tour.picture("panel_output_moving", tour.sidebar.box().edges)
+
+
+def hide(tour: "Tour", which: Callable[[dict[str, Any]], bool]) -> None:
+    for one in tour.scene()["objects"]:
+        if which(one):
+            tour.blender.ask("put", path=f'objects["{one["name"]}"].hide_viewport', value=True)
+
+
+def unfold(tour: "Tour", panel: str) -> None:
+    """Opens a sub-panel where it is closed."""
+    seen = tour.sidebar.look(tour.sidebar.box(), HEADERS)
+    if panel in seen.headers and not is_unfolded(seen, panel):
+        tour.sidebar.unfold(panel, seen)
 
 
 def do(tour: "Tour", button: str, timeout_s: float) -> None:
