@@ -52,7 +52,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--readme-picture",
         action="store_true",
         help="also write docs/pictures/demo.png, with which the README opens; with --dynamic "
-        "dynamic.png, for the guide",
+        "demo_dynamic.png, for the guide",
     )
     return parser.parse_args(arguments)
 
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
     environment.enter()
     from demo_run.main import run
 
-    name = "dynamic.png" if options.dynamic else "demo.png"
+    name = "demo_dynamic.png" if options.dynamic else "demo.png"
     return run(
         output=options.output,
         photos=options.photos,

@@ -307,8 +307,8 @@ ANSWERS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
         about, animate, captures, choose_engine, choose_object, close_window, import_capture,
-        mark_headers, open_preferences, open_sidebar, open_window, panels, put, quit_blender,
-        regions, renders, run_exists, scale, scene, shade, shown_live, under_mouse,
+        look_through, mark_headers, open_preferences, open_sidebar, open_window, panels, put,
+        quit_blender, regions, renders, run_exists, scale, scene, shade, shown_live, under_mouse,
     )
 }  # fmt: skip
 
