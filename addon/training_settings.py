@@ -6,6 +6,9 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty
 
+LIVE_PREVIEW_S = 2.0
+"""Between two preview pictures in a window, where nothing else is asked for."""
+
 METHODS = (
     ("auto", "Automatic", "Chosen by what was captured, and by this computer"),
     (

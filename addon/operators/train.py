@@ -12,7 +12,7 @@ from .. import preferences, results, session, shape_results, training_watch
 from ..scene.run_folders import read_run
 from ..scene.shape_runs import shapes_of_run
 from ..settings import FORGET, FORGET_PATH, TrainingProperties
-from ..training_settings import is_live
+from ..training_settings import LIVE_PREVIEW_S, is_live
 from ..worker.protocol import JobError, messages
 from .jobs import Outcome, RefusedError, absolute, choose, device_of, do, reporting, scene_of
 
@@ -21,7 +21,7 @@ PASSED_ON = (
     "preview_seconds", "evaluations",
 )  # fmt: skip
 
-LIVE_PREVIEW_S, LIVE_EVALUATIONS = 2.0, 12
+LIVE_EVALUATIONS = 12
 
 
 class NEURALFIELDS_OT_train(TrainingProperties, bpy.types.Operator):

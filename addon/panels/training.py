@@ -6,6 +6,7 @@ from typing import Any
 import bpy
 
 from .. import session
+from ..training_settings import LIVE_PREVIEW_S
 from ..worker.protocol import messages
 from .base import InTab, column_of, draw_area, draw_settings
 from .live_training import draw_controls, draw_ended, draw_live
@@ -63,8 +64,9 @@ class NEURALFIELDS_PT_training_preview(InTab, bpy.types.Panel):
         column = column_of(self.layout)
         column.enabled = settings.use_live_preview
         column.prop(settings, "show_preview_in")
-        label = "Preview Every" if settings.preview_seconds else "Preview Every (0: automatic)"
-        column.prop(settings, "preview_seconds", text=label)
+        column.prop(settings, "preview_seconds")
+        if not settings.preview_seconds:
+            column.label(text=f"0 is every {LIVE_PREVIEW_S:g} s")
 
 
 class NEURALFIELDS_PT_training_advanced(InTab, bpy.types.Panel):

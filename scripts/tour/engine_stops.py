@@ -5,7 +5,6 @@ import time
 from typing import TYPE_CHECKING
 
 from .screen import MIDDLE
-from .sidebar import HEADERS, is_unfolded
 from .training_stops import PATIENCE_S, STOP, begin, end_by, newest_job
 
 if TYPE_CHECKING:
@@ -130,9 +129,7 @@ def views(tour: "Tour") -> None:
     field = show_one_field(tour)
     tour.blender.ask("choose_object", name=field)
     tour.sidebar.show_only(OUTPUT)
-    seen = tour.sidebar.look(tour.sidebar.box(), HEADERS)
-    if not is_unfolded(seen, VIEWS):
-        tour.sidebar.unfold(VIEWS, seen)
+    tour.sidebar.unfold(VIEWS)
     settings = f'objects["{field}"].neural_field.views'
     tour.blender.ask("put", path=f"{settings}.use_scene_range", value=False)
     for name in ("frame_start", "frame_end"):

@@ -140,9 +140,12 @@ class Sidebar:
             self.scroll(box, WHEEL_DOWN, 6)
         raise TourError(f"there is no panel {panel} in the sidebar")
 
-    def unfold(self, panel: str, seen: Map) -> None:
-        """Opens a closed sub-panel by a click on its header."""
+    def unfold(self, panel: str, seen: Map | None = None) -> None:
+        """Opens a sub-panel by a click on its header, where it is there and closed."""
         box = self.box()
+        seen = seen or self.look(box, HEADERS)
+        if panel not in seen.headers or is_unfolded(seen, panel):
+            return
         _, y = seen.headers[panel]
         self.screen.click(box.left + 0.4 * box.width, y)
         self.rest(box)

@@ -12,7 +12,7 @@ from . import pictures
 from .conversation import Conversation
 from .engine_stops import engine, views
 from .screen import Screen, SharedFolder, TourError
-from .sidebar import Box, Map, Sidebar, is_unfolded, shown_panels
+from .sidebar import Box, Map, Sidebar, shown_panels
 from .training_stops import TRAINING, train
 from .work_stops import moving, photos, shapes
 
@@ -176,8 +176,7 @@ def panel_picture(tour: Tour, name: str, panel: str) -> None:
     box = tour.sidebar.box()
     seen = tour.sidebar.look(box)
     for child in reversed(children[panel]):
-        if child in seen.headers and not is_unfolded(seen, child):
-            tour.sidebar.unfold(child, seen)
+        tour.sidebar.unfold(child, seen)
     seen = tour.sidebar.look(box)
     bottom = bottom_of(seen, panel, box, MARGIN * tour.blender.ask("scale"))
     left, top, right, _ = box.edges

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .engine_stops import show_everything
-from .sidebar import HEADERS, is_unfolded
 from .training_stops import TRAIN, newest_job
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def photos(tour: "Tour") -> None:
     tour.check(len(cameras) > 1, f"{len(cameras)} pictures have become cameras")
     tour.blender.ask("look_through", name=cameras[0])
     tour.sidebar.show_only(CAPTURE)
-    unfold(tour, CHECK)
+    tour.sidebar.unfold(CHECK)
     tour.sidebar.press(CHECK_CAPTURE)
     time.sleep(3.0)
     tour.picture("window_photos")
@@ -84,22 +83,16 @@ def moving(tour: "Tour") -> None:
     fields = [one["name"] for one in tour.scene()["objects"] if one["run"]]
     tour.blender.ask("choose_object", name=fields[-1])
     tour.sidebar.show_only(OUTPUT)
-    unfold(tour, MOTION)
+    tour.sidebar.unfold(MOTION)
     time.sleep(1.0)
     tour.picture("panel_output_moving", tour.sidebar.box().edges)
 
 
 def hide(tour: "Tour", which: Callable[[dict[str, Any]], bool]) -> None:
+    """Takes objects out of the 3D view, as the eye in the outliner's last column does."""
     for one in tour.scene()["objects"]:
         if which(one):
             tour.blender.ask("put", path=f'objects["{one["name"]}"].hide_viewport', value=True)
-
-
-def unfold(tour: "Tour", panel: str) -> None:
-    """Opens a sub-panel where it is closed."""
-    seen = tour.sidebar.look(tour.sidebar.box(), HEADERS)
-    if panel in seen.headers and not is_unfolded(seen, panel):
-        tour.sidebar.unfold(panel, seen)
 
 
 def do(tour: "Tour", button: str, timeout_s: float) -> None:

@@ -143,8 +143,8 @@ def test_the_map_has_the_middle_of_each_button_and_header() -> None:
 
 def test_a_panel_is_unfolded_where_something_stands_below_its_header() -> None:
     seen = sidebar.Map({"a": (0.0, 50.0)}, {"upper": (0.0, 40.0), "lower": (0.0, 60.0)})
-    assert stops.is_unfolded(seen, "upper")
-    assert not stops.is_unfolded(seen, "lower")
+    assert sidebar.is_unfolded(seen, "upper")
+    assert not sidebar.is_unfolded(seen, "lower")
 
 
 def test_a_region_is_told_from_the_screens_upper_left_corner(tmp_path: Path) -> None:
