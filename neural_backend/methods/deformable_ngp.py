@@ -42,6 +42,7 @@ class DeformableNGPConfig(InstantNGPConfig):
     the scene is `unbounded`, some where every moment is seen from several sides: then there is a
     slice for each moment, but no more than `slices_many_sided`, and pixels are drawn by their error
     (seen from one side, errors would be learned by heart instead of by what other moments tell).
+    Pictures of an unbounded scene have an `exposure` each only where moments are many-sided.
 
     Source: Yang et al. 2024, "Deformable 3D Gaussians", sec. 3.3 (noise on the time, fading).
     """
@@ -54,7 +55,7 @@ class DeformableNGPConfig(InstantNGPConfig):
     reach: float = 0.1
     deformation_rate: float = 0.2
     deformation_rate_many_sided: float = 0.4
-    handed_on_unbounded: int = 8
+    handed_on_unbounded: int = 16
     reach_unbounded: float = 0.05
     deformation_rate_unbounded: float = 0.1
     rest: float = 0.0
@@ -101,15 +102,19 @@ class DeformableNGP(HashGridMethod):
         times: tuple[float, ...] = (),
         seed: int = 0,
     ) -> None:
+        many_sided = len(times) > 0 and num_views >= _SIDES * len(times)
         if unbounded:
             # Surroundings hardly move; what comes and goes in them no displacement explains.
+            # How bright a moment's only picture is, the field learns as what happens then: that
+            # also tells how bright the moments between are, which no picture shows.
             config = replace(
                 config,
                 handed_on=config.handed_on_unbounded,
                 reach=config.reach_unbounded,
                 deformation_rate=config.deformation_rate_unbounded,
+                exposure=config.exposure and (many_sided or not times),
             )
-        elif times and num_views >= _SIDES * len(times):
+        elif many_sided:
             # What is there at a moment can be learned as it is, where more than one picture shows
             # it. Seen from one side, only what it was at other moments tells its depth.
             config = replace(
