@@ -184,8 +184,10 @@ def _take_search(found: Found) -> None:
     _state.problem, _state.remedy = found.problem, found.remedy
     if found.check is None:
         _state.phase, _state.probe = "missing", None
-    else:
-        _settle(found, _state.adopts)
+        return
+    _settle(found, _state.adopts)
+    if _state.adopts and not bpy.app.background:
+        examine()
 
 
 def _take_installation(installation: Installation) -> None:

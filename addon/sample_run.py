@@ -35,6 +35,9 @@ class Stage:
 def build(window: bpy.types.Window | None) -> int:
     """Adds the sample's scene to the file, and shows it in a window; returns its number."""
     scene = sample_scene.build_sample()
+    if bpy.context.scene is not None:
+        # A new scene renders beside the .blend, which may not be there yet.
+        scene.render.filepath = bpy.context.scene.render.filepath
     if window is not None:
         window.scene = scene
     settings: Any = scene.neural_fields

@@ -59,9 +59,14 @@ class NEURALFIELDS_OT_check_capture(bpy.types.Operator):
                     raise JobError(
                         "There is no capture to check.", "Render or import one, or choose it."
                     )
-                if self.subject == "SCENE" or (self.subject == "BOTH" and cameras):
+                if self.subject == "SCENE" or (
+                    self.subject == "BOTH" and cameras and (_renders() or not capture)
+                ):
                     _check_scene(scene, cameras, num_pictures)
-                elif self.subject == "BOTH" and not capture:
+                elif self.subject == "BOTH" and capture:
+                    # Cameras of photos alone: there is no scene of which to take pictures.
+                    capture_problems.forget("SCENE")
+                elif self.subject == "BOTH":
                     raise JobError(
                         "There are neither cameras nor pictures to check.",
                         "Add a camera rig, or import a capture.",
@@ -178,6 +183,11 @@ def _cameras(context: bpy.types.Context) -> tuple[list[bpy.types.Object], int]:
         together = len(cameras) * frames
         return cameras, together if settings.every_camera else max(len(cameras), frames)
     return cameras, len(cameras)
+
+
+def _renders() -> bool:
+    """Whether there is anything in the scene to take pictures of."""
+    return bounds_of(bpy.context.evaluated_depsgraph_get()) is not None
 
 
 def _check_scene(

@@ -58,6 +58,9 @@ class DeformableNGPConfig(InstantNGPConfig):
     handed_on_unbounded: int = 16
     reach_unbounded: float = 0.05
     deformation_rate_unbounded: float = 0.1
+    deformation_width_unbounded: int = 32
+    samples_per_step_unbounded: int = 2**12
+    final_samples_per_step_unbounded: int = 2**13
     rest: float = 0.0
     time_noise: float = 0.0
     slices: int = 8
@@ -112,6 +115,9 @@ class DeformableNGP(HashGridMethod):
                 handed_on=config.handed_on_unbounded,
                 reach=config.reach_unbounded,
                 deformation_rate=config.deformation_rate_unbounded,
+                deformation_width=config.deformation_width_unbounded,
+                samples_per_step=config.samples_per_step_unbounded,
+                final_samples_per_step=config.final_samples_per_step_unbounded,
                 exposure=config.exposure and (many_sided or not times),
             )
         elif many_sided:

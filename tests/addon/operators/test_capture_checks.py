@@ -145,6 +145,19 @@ def test_pictures_are_checked_and_the_bad_ones_left_out(
         assert kept.size == (48, 40)
 
 
+def test_with_nothing_to_render_the_pictures_alone_are_checked(
+    bpy: ModuleType, tmp_path: Path, worker: None
+) -> None:
+    folder = write_photos(tmp_path / "photos")
+    bpy.ops.neural_fields.add_camera_rig(count=24)
+    assert "nothing" in check(bpy, "BOTH")
+    bpy.ops.neural_fields.import_capture(filepath=str(folder))
+    assert check(bpy, "BOTH") == {}
+    bpy.ops.mesh.primitive_cube_add()
+    bpy.context.scene.render.use_motion_blur = True
+    assert "motion_blur" in check(bpy, "BOTH")
+
+
 def test_a_picture_without_a_camera_in_the_scene_is_said_so(bpy: ModuleType) -> None:
     with pytest.raises(RuntimeError, match="Import the capture"):
         bpy.ops.neural_fields.go_to_camera(name="01", position=(0.0, 0.0, 0.0))

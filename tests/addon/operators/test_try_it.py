@@ -39,6 +39,7 @@ def test_the_sample_ends_with_a_mesh_beside_it_and_leaves_the_artists_scene_alon
     assert (list(mine.objects), mine.render.resolution_x) == before
     sample = bpy.data.scenes[sample_scene.NAME]
     assert bpy.context.scene == sample
+    assert sample.render.filepath == mine.render.filepath
     (field,) = [item for item in sample.objects if item.neural_field.run]
     mesh = field.neural_field.mesh_object
     assert mesh.name in sample.objects
