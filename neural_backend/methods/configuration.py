@@ -57,6 +57,13 @@ def apply_settings(config: Config, settings: Iterable[str]) -> Config:
     return replace(config, **changes)
 
 
+def for_case(config: Config, case: str) -> Config:
+    """`config` with each setting that is called `…_case` in the place of the one without it."""
+    ending = f"_{case}"
+    values = {name: value for name, value in vars(config).items() if name.endswith(ending)}
+    return replace(config, **{name.removesuffix(ending): at for name, at in values.items()})
+
+
 def _parsed(text: str, hint: Any) -> Any:
     """The value that `text` stands for, or `text` itself, for `_checked` to refuse."""
     origin = get_origin(hint)

@@ -18,6 +18,7 @@ from ..kernels.instant_ngp import FusedField, StepResult
 from ..kernels.instant_ngp_types import AdamSettings, LossSettings, MovingRayTargets, RayTargets
 from ..kernels.ray_marching import Guide
 from ..sampling.moving_occupancy import MovingOccupancy
+from .configuration import for_case
 from .deformable_ngp_autograd import AutogradDeformableField
 from .hash_grid_method import HashGridMethod
 from .instant_ngp_config import InstantNGPConfig, build_field, most_steps
@@ -38,11 +39,15 @@ class DeformableNGPConfig(InstantNGPConfig):
     wherever something is shown. The times that the deformation is told are off by up to
     `time_noise` at first, by nothing from half of the training on. The occupancy of an object has
     `slices` of the time. In each, a cell may be full if a `hull_share` of the moments of the slice
-    allow it, and at least one does, or one `hull_margin` cells away. Some have other values where
-    the scene is `unbounded`, some where every moment is seen from several sides: then there is a
-    slice for each moment, but no more than `slices_many_sided`, and pixels are drawn by their error
-    (seen from one side, errors would be learned by heart instead of by what other moments tell).
-    Pictures of an unbounded scene have an `exposure` each only where moments are many-sided.
+    allow it, and at least one does, or one `hull_margin` cells away.
+
+    What ends in `_unbounded` takes the place of what is called so without it where the scene is:
+    surroundings hardly move, and what comes and goes in them no displacement explains. So does what
+    ends in `_many_sided` where every moment of an object is seen from several sides: what is there
+    can be learned as it is, in a slice for each moment up to that number, and from pixels that are
+    drawn by their error. Seen from one side, only other moments tell a moment's depth, and errors
+    would be learned by heart. Pictures of an unbounded scene have an `exposure` each only where
+    moments are many-sided.
 
     Source: Yang et al. 2024, "Deformable 3D Gaussians", sec. 3.3 (noise on the time, fading).
     """
@@ -51,25 +56,25 @@ class DeformableNGPConfig(InstantNGPConfig):
     time_octaves: int = 4
     deformation_width: int = 64
     handed_on: int = 0
-    handed_on_many_sided: int = 16
     reach: float = 0.1
     deformation_rate: float = 0.2
-    deformation_rate_many_sided: float = 0.4
-    handed_on_unbounded: int = 16
-    reach_unbounded: float = 0.05
-    deformation_rate_unbounded: float = 0.1
-    deformation_width_unbounded: int = 32
-    samples_per_step_unbounded: int = 2**12
-    final_samples_per_step_unbounded: int = 2**13
     rest: float = 0.0
     time_noise: float = 0.0
     slices: int = 8
-    slices_many_sided: int = 64
     occupancy_visits: int = 2**15
     hull_share: float = 0.5
+    hull_margin: int = 1
+    deformation_width_unbounded: int = 32
+    handed_on_unbounded: int = 16
+    reach_unbounded: float = 0.05
+    deformation_rate_unbounded: float = 0.1
+    samples_per_step_unbounded: int = 2**12
+    final_samples_per_step_unbounded: int = 2**13
+    handed_on_many_sided: int = 16
+    deformation_rate_many_sided: float = 0.4
+    slices_many_sided: int = 64
     hull_share_many_sided: float = 0.0
     hard_pixels_many_sided: int = 4
-    hull_margin: int = 1
 
 
 PRESETS: dict[str, DeformableNGPConfig] = {
@@ -107,30 +112,13 @@ class DeformableNGP(HashGridMethod):
     ) -> None:
         many_sided = len(times) > 0 and num_views >= _SIDES * len(times)
         if unbounded:
-            # Surroundings hardly move; what comes and goes in them no displacement explains.
             # How bright a moment's only picture is, the field learns as what happens then: that
             # also tells how bright the moments between are, which no picture shows.
-            config = replace(
-                config,
-                handed_on=config.handed_on_unbounded,
-                reach=config.reach_unbounded,
-                deformation_rate=config.deformation_rate_unbounded,
-                deformation_width=config.deformation_width_unbounded,
-                samples_per_step=config.samples_per_step_unbounded,
-                final_samples_per_step=config.final_samples_per_step_unbounded,
-                exposure=config.exposure and (many_sided or not times),
-            )
+            exposure = config.exposure and (many_sided or not times)
+            config = replace(for_case(config, "unbounded"), exposure=exposure)
         elif many_sided:
-            # What is there at a moment can be learned as it is, where more than one picture shows
-            # it. Seen from one side, only what it was at other moments tells its depth.
-            config = replace(
-                config,
-                handed_on=config.handed_on_many_sided,
-                deformation_rate=config.deformation_rate_many_sided,
-                slices=min(len(times), config.slices_many_sided),
-                hull_share=config.hull_share_many_sided,
-                hard_pixels=config.hard_pixels_many_sided,
-            )
+            config = for_case(config, "many_sided")
+            config = replace(config, slices=min(len(times), config.slices))
         self.config, self.times = config, times
         generator = torch.Generator().manual_seed(seed)
         canonical = build_field(config, bounds, unbounded, generator, config.handed_on)

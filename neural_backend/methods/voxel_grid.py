@@ -25,7 +25,8 @@ from ..sampling.seen_space import count_views
 from ..sampling.visual_hull import visual_hull
 from ..training.sparse_adam import SparseAdam
 from .base import TrainingProgress
-from .voxel_grid_config import PRESETS, VoxelGridConfig, for_unbounded
+from .configuration import for_case
+from .voxel_grid_config import PRESETS, VoxelGridConfig
 
 __all__ = ["PRESETS", "VoxelGrid", "VoxelGridConfig"]
 
@@ -59,7 +60,7 @@ class VoxelGrid:
         num_views: int,
         device: torch.device,
     ) -> None:
-        self.config = config = for_unbounded(config) if unbounded else config
+        self.config = config = for_case(config, "unbounded") if unbounded else config
         self.unbounded = unbounded
         self.device = torch.device(device)
         self._bounds = bounds.detach().to("cpu", torch.float32)

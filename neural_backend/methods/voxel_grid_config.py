@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How a sparse voxel grid grows and learns, and its presets."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +61,6 @@ class VoxelGridConfig:
     initial_density_unbounded: float = -4.0
     exposure: bool = True
     exposure_rate: float = 0.01
-
-
-def for_unbounded(config: VoxelGridConfig) -> VoxelGridConfig:
-    """The configuration with what is meant for unbounded scenes in its place."""
-    ending = "_unbounded"
-    values = {name: value for name, value in vars(config).items() if name.endswith(ending)}
-    return replace(config, **{name.removesuffix(ending): at for name, at in values.items()})
 
 
 PRESETS: dict[str, VoxelGridConfig] = {

@@ -146,10 +146,11 @@ def test_pictures_are_checked_and_the_bad_ones_left_out(
 
 
 def test_with_nothing_to_render_the_pictures_alone_are_checked(
-    bpy: ModuleType, tmp_path: Path, worker: None
+    bpy: ModuleType, tmp_path: Path, good_scene: Any, worker: None
 ) -> None:
     folder = write_photos(tmp_path / "photos")
-    bpy.ops.neural_fields.add_camera_rig(count=24)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    bpy.data.objects.remove(bpy.data.objects["Cube"])
     assert "nothing" in check(bpy, "BOTH")
     bpy.ops.neural_fields.import_capture(filepath=str(folder))
     assert check(bpy, "BOTH") == {}

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from neural_backend.methods.configuration import apply_settings, config_from_dict
+from neural_backend.methods.configuration import apply_settings, config_from_dict, for_case
 from neural_backend.protocol.errors import JobError
 
 
@@ -83,3 +83,15 @@ def test_a_setting_that_does_not_fit_is_refused(setting, complaint):
 def test_values_of_another_version_are_refused(values):
     with pytest.raises(JobError, match=f"{next(iter(values))}"):
         config_from_dict(Example, values)
+
+
+def test_a_case_puts_its_own_settings_in_the_place_of_the_usual_ones():
+    @dataclass(frozen=True)
+    class Cases:
+        rate: float = 1.0
+        rate_far: float = 0.5
+        steps: int = 3
+        steps_near: int = 9
+
+    assert for_case(Cases(rate_far=0.25), "far") == Cases(rate=0.25, rate_far=0.25)
+    assert for_case(Cases(), "elsewhere") == Cases()

@@ -168,6 +168,14 @@ def test_moments_seen_from_several_sides_are_learned_each_as_it_is(ball, views, 
     assert method.occupancy.slices == slices
 
 
+@pytest.mark.parametrize(
+    ("views", "moments", "learned"), [(5, 5, False), (10, 5, True), (5, 0, True)]
+)
+def test_the_exposure_of_a_moments_only_picture_is_left_to_the_field(ball, views, moments, learned):
+    times = tuple(time / 4 for time in range(moments))
+    assert DeformableNGP(SMALL, ball[1], True, views, CPU, times).config.exposure == learned
+
+
 def test_many_moments_share_slices(ball):
     config = replace(SMALL, slices_many_sided=6)
     times = tuple(time / 99 for time in range(100))
