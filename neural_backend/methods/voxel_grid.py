@@ -43,8 +43,7 @@ class VoxelGrid:
     """Voxels of density and harmonics, carved by the pictures' alpha, refined where something is.
 
     Source: Fridovich-Keil et al. 2022, "Plenoxels"; Sun et al. 2022, "Direct Voxel Grid
-    Optimization";
-        for unbounded scenes Barron et al. 2022, "Mip-NeRF 360", sec. 2 (contraction).
+        Optimization"; Barron et al. 2022, "Mip-NeRF 360", sec. 2 (unbounded scenes' contraction).
     Differs: the visual hull is carved before the first step; Adam on touched voxels; every ray is
         shown over a random background of its own; unbounded space that few pictures show stays
         empty, and is smoothed apart from Adam.
