@@ -22,6 +22,7 @@ def engine(tour: "Tour") -> None:
     engines = tour.blender.ask("choose_engine", engine=ENGINE)
     tour.check(ENGINE in engines, "the field is a render engine")
     viewport(tour)
+    show_one_field(tour)
     f12(tour)
     f12_and_escape(tour)
     f12_while_training(tour)
@@ -43,16 +44,19 @@ def viewport(tour: "Tour") -> None:
     tour.blender.ask("shade", kind="SOLID", camera=False)
 
 
-def f12(tour: "Tour") -> None:
-    """One picture in a window of its own."""
+def f12(tour: "Tour", keep: bool = True) -> None:
+    """One picture in a window of its own, large enough to see something of it."""
+    size = "render.resolution_percentage"
+    usual = tour.blender.ask("put", path=size, value=300)
     before = tour.blender.ask("renders")["complete"]
     start_render(tour)
     tour.blender.wait_until(
         "it is rendered", lambda: tour.blender.ask("renders")["complete"] > before, 240
     )
     time.sleep(1.5)
-    tour.picture("window_render")
+    tour.picture("window_render", keep=keep)
     close_last_window(tour)
+    tour.blender.ask("put", path=size, value=usual)
 
 
 def f12_and_escape(tour: "Tour") -> None:
@@ -82,7 +86,7 @@ def f12_while_training(tour: "Tour") -> None:
     tour.blender.ask("put", path="neural_fields.training.seconds", value=90.0)
     begin(tour)
     step = newest_job(tour)["step"]
-    f12(tour)
+    f12(tour, keep=False)
     job = newest_job(tour)
     tour.check(job["state"] == "running", "F12 lets a training go on")
     tour.check(job["step"] > step, f"it learned meanwhile: {step} to {job['step']} steps")

@@ -184,8 +184,10 @@ def scene() -> dict[str, Any]:
 
 
 def about() -> dict[str, Any]:
-    """Which Blender this is, and whether the add-on is at work in it."""
+    """Which Blender this is, whether the add-on is at work in it, and looks at a Python."""
+    package = f"{PACKAGE}.addon.environment_state"
     return {
+        "looking": package in sys.modules and sys.modules[package].is_busy(),
         "version": bpy.app.version_string,
         "enabled": PACKAGE in bpy.context.preferences.addons,
         "heavy": sorted({"torch", "numba", "scipy"} & set(sys.modules)),

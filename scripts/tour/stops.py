@@ -113,6 +113,9 @@ def set_up(tour: Tour) -> None:
     tour.sidebar.press(FIND)
     tour.blender.wait_until("a Python is found", lambda: not is_shown(tour, SETUP), 180)
     tour.check(True, "Find has found the worker's Python, and Set Up is gone")
+    tour.blender.wait_until(
+        "its checks are through", lambda: not tour.blender.ask("about")["looking"], 120
+    )
 
 
 def is_shown(tour: Tour, panel: str) -> bool:
