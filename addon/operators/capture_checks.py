@@ -53,24 +53,23 @@ class NEURALFIELDS_OT_check_capture(bpy.types.Operator):
         scene = scene_of(context)
         capture = absolute(scene.neural_fields.training.capture)
         cameras, num_pictures = _cameras(context)
+        both = self.subject == "BOTH"
         try:
             with reporting(self):
                 if self.subject == "CAPTURE" and not capture:
                     raise JobError(
                         "There is no capture to check.", "Render or import one, or choose it."
                     )
-                if self.subject == "SCENE" or (
-                    self.subject == "BOTH" and cameras and (_renders() or not capture)
-                ):
-                    _check_scene(scene, cameras, num_pictures)
-                elif self.subject == "BOTH" and capture:
-                    # Cameras of photos alone: there is no scene of which to take pictures.
-                    capture_problems.forget("SCENE")
-                elif self.subject == "BOTH":
+                if both and not capture and not cameras:
                     raise JobError(
                         "There are neither cameras nor pictures to check.",
                         "Add a camera rig, or import a capture.",
                     )
+                # With cameras of photos alone there is no scene to take pictures of.
+                if self.subject == "SCENE" or (both and cameras and (_renders() or not capture)):
+                    _check_scene(scene, cameras, num_pictures)
+                elif both:
+                    capture_problems.forget("SCENE")
             if capture and self.subject != "SCENE":
                 job = messages.CheckCapture(job_id=session.new_job_id(), capture=capture)
                 target = session.Target(scene=scene.session_uid)
