@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -187,16 +188,15 @@ def _peak_bytes() -> int:
 
 
 def _machine() -> str:
-    name = platform.processor() or platform.machine()
+    """The processor by name, and whether it has AVX-512, by which those of one name differ."""
+    name, vectors = platform.processor() or platform.machine(), ""
     information = Path("/proc/cpuinfo")
     if information.is_file():
-        models = [
-            line.split(":")[1].strip()
-            for line in information.read_text().splitlines()
-            if line.startswith("model name")
-        ]
-        name = models[0] if models else name
-    return f"{name}, {os.cpu_count()} cores"
+        text = information.read_text()
+        models = re.findall(r"^model name\s*: (.+)$", text, re.MULTILINE)
+        name = models[0].strip() if models else name
+        vectors = f", {'with' if 'avx512f' in text else 'without'} AVX-512"
+    return f"{name}{vectors}, {os.cpu_count()} cores"
 
 
 def _keep(measured: dict, device: str) -> None:
