@@ -95,8 +95,8 @@ def bend(deformation, work, bent, num_hashed, num_rays, count):
     Rays own the samples between `work.firsts`.
     """
     _encode_positions(work.points, bent.encoded, count)
-    multiply(deformation.from_condition, bent.ray_conditions, bent.ray_hidden, 0, num_rays)
-    multiply(deformation.from_position, bent.encoded, bent.first, 0, count)
+    multiply(deformation.from_condition, bent.ray_conditions, bent.ray_hidden, num_rays)
+    multiply(deformation.from_position, bent.encoded, bent.first, count)
     zero = np.float32(0)
     for row in range(bent.first.shape[0]):
         line, along = bent.first[row], bent.ray_hidden[row]
@@ -105,9 +105,9 @@ def bend(deformation, work, bent, num_hashed, num_rays, count):
             for s in range(work.firsts[ray], work.firsts[ray + 1]):
                 line[s] = max(line[s] + extra, zero)
     clear_tail(bent.first, count)
-    multiply(deformation.hidden, bent.first, bent.second, 0, count)
+    multiply(deformation.hidden, bent.first, bent.second, count)
     rectify(bent.second, count)
-    multiply(deformation.out, bent.second, bent.moved, 0, count)
+    multiply(deformation.out, bent.second, bent.moved, count)
     reach = np.float32(deformation.reach)
     for axis in range(3):
         for s in range(count):
@@ -162,10 +162,10 @@ def unbend(deformation, gradients, hashed, work, bent, rest, num_rays, count):
             cost += slope * bent.moved[axis, s]
     clear_tail(bent.d_moved, count)
     add_outer(bent.d_moved, bent.second, gradients.out, count)
-    multiply_transposed(deformation.out, bent.d_moved, bent.d_second, 0, count)
+    multiply_transposed(deformation.out, bent.d_moved, bent.d_second, count)
     mask_gradient(bent.d_second, bent.second, count)
     add_outer(bent.d_second, bent.first, gradients.hidden, count)
-    multiply_transposed(deformation.hidden, bent.d_second, bent.d_first, 0, count)
+    multiply_transposed(deformation.hidden, bent.d_second, bent.d_first, count)
     mask_gradient(bent.d_first, bent.first, count)
     clear_tail(bent.d_first, count)
     add_outer(bent.d_first, bent.encoded, gradients.from_position, count)

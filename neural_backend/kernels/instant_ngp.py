@@ -83,7 +83,8 @@ class StepResult:
 class FusedField:
     """Evaluates and trains a table and weights on the CPU; changes them and their moments in place.
 
-    `moments` are Adam's means of slopes and squares, of the table and then of the weights.
+    `moments` are Adam's means of slopes and squares, of the table and then of the weights. With
+    `bfloat16` the wide layers' products take their factors in it.
     """
 
     def __init__(
@@ -94,7 +95,9 @@ class FusedField:
         layout: HashGridLayout,
         contracted: bool,
         sizes: NetworkSizes,
+        bfloat16: bool = False,
     ) -> None:
+        self.bfloat16 = bfloat16
         self.hashed = HashTable(
             table.detach().numpy(),
             np.array(layout.resolutions, np.int64),
@@ -243,7 +246,8 @@ class FusedField:
         try:
             return self._free.pop()
         except IndexError:
-            return kernels.make_workspace(self.sizes.num_features, self.sizes.width)
+            sizes = self.sizes
+            return kernels.make_workspace(sizes.num_features, sizes.width, self.bfloat16)
 
     def give_back(self, work: Workspace) -> None:
         """Takes the room of a tile back for the next."""

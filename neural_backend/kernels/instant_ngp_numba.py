@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compilation import jit
-from .dense_numba import SPAN, multiply
+from .dense_numba import SPAN, multiply, multiply_wide, room_for_pairs
 from .hash_grid_numba import encode
 from .instant_ngp_types import GEOMETRY, HARMONICS, LARGEST_EXPONENT
 from .ray_marching_numba import spread_samples
@@ -50,9 +50,10 @@ class Workspace(NamedTuple):
     ray_hidden: NDArray[np.float32]
     firsts: NDArray[np.int64]
     segments: NDArray[np.float64]
+    pairs: NDArray[np.uint32]
 
 
-def make_workspace(num_features: int, width: int) -> Workspace:
+def make_workspace(num_features: int, width: int, bfloat16: bool = False) -> Workspace:
     """Memory for one thread, to be used again and again."""
 
     def room(*shape: int) -> NDArray[np.float32]:
@@ -81,6 +82,7 @@ def make_workspace(num_features: int, width: int) -> Workspace:
         ray_hidden=room(width, RAY_ROW),
         firsts=np.zeros(MAX_RAYS + 1, np.int64),
         segments=np.zeros((3, MAX_SEGMENTS)),
+        pairs=room_for_pairs(max(num_features, width), ROW, bfloat16),
     )
 
 
@@ -143,9 +145,9 @@ def mask_gradient(gradient, activation, count):
 @jit
 def density_network(networks, shift, work, count):
     """From `features` to `hidden`, `geometry` and `density` per unit length."""
-    multiply(networks.density_hidden, work.features, work.hidden, 0, count)
+    multiply_wide(networks.density_hidden, work.features, work.hidden, count, work.pairs)
     rectify(work.hidden, count)
-    multiply(networks.density_out, work.hidden, work.geometry, 0, count)
+    multiply(networks.density_out, work.hidden, work.geometry, count)
     largest, shift = np.float32(LARGEST_EXPONENT), np.float32(shift)
     for s in range(count):
         work.density[s] = math.exp(min(work.geometry[0, s] + shift, largest)) * work.spread[s]
@@ -154,8 +156,8 @@ def density_network(networks, shift, work, count):
 @jit
 def color_network(networks, work, num_rays, count):
     """From `geometry` and `ray_harmonics` to `rgb`; the direction's part is one product per ray."""
-    multiply(networks.color_direction, work.ray_harmonics, work.ray_hidden, 0, num_rays)
-    multiply(networks.color_geometry, work.geometry, work.color_first, 0, count)
+    multiply(networks.color_direction, work.ray_harmonics, work.ray_hidden, num_rays)
+    multiply_wide(networks.color_geometry, work.geometry, work.color_first, count, work.pairs)
     zero, one = np.float32(0), np.float32(1)
     for row in range(work.color_first.shape[0]):
         line, along = work.color_first[row], work.ray_hidden[row]
@@ -166,10 +168,10 @@ def color_network(networks, work, num_rays, count):
     last = work.color_first
     if networks.color_hidden.shape[0] > 0:
         clear_tail(work.color_first, count)
-        multiply(networks.color_hidden, work.color_first, work.color_second, 0, count)
+        multiply_wide(networks.color_hidden, work.color_first, work.color_second, count, work.pairs)
         rectify(work.color_second, count)
         last = work.color_second
-    multiply(networks.color_out, last, work.rgb, 0, count)
+    multiply(networks.color_out, last, work.rgb, count)
     for channel in range(3):
         line = work.rgb[channel]
         for s in range(count):

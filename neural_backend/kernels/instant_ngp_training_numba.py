@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from .compilation import jit
-from .dense_numba import add_outer, multiply_transposed
+from .dense_numba import add_outer, multiply_wide_transposed
 from .hash_grid_numba import add_gradient
 from .instant_ngp_numba import (
     clear_tail,
@@ -133,12 +133,14 @@ def backpropagate(networks, gradients, work, num_rays, count):
     if networks.color_hidden.shape[0] > 0:
         last = work.color_second
     add_outer(work.d_rgb, last, gradients.color_out, count)
-    multiply_transposed(networks.color_out, work.d_rgb, work.d_wide, 0, count)
+    multiply_wide_transposed(networks.color_out, work.d_rgb, work.d_wide, count, work.pairs)
     mask_gradient(work.d_wide, last, count)
     d_first, free = work.d_wide, work.d_wider
     if networks.color_hidden.shape[0] > 0:
         add_outer(work.d_wide, work.color_first, gradients.color_hidden, count)
-        multiply_transposed(networks.color_hidden, work.d_wide, work.d_wider, 0, count)
+        multiply_wide_transposed(
+            networks.color_hidden, work.d_wide, work.d_wider, count, work.pairs
+        )
         mask_gradient(work.d_wider, work.color_first, count)
         d_first, free = work.d_wider, work.d_wide
     add_outer(d_first, work.geometry, gradients.color_geometry, count)
@@ -150,14 +152,14 @@ def backpropagate(networks, gradients, work, num_rays, count):
             work.ray_hidden[row, ray] = total
     clear_tail(work.ray_hidden, num_rays)
     add_outer(work.ray_hidden, work.ray_harmonics, gradients.color_direction, num_rays)
-    multiply_transposed(networks.color_geometry, d_first, work.d_geometry, 0, count)
+    multiply_wide_transposed(networks.color_geometry, d_first, work.d_geometry, count, work.pairs)
     for s in range(count):
         work.d_geometry[0, s] += work.density[s]
     add_outer(work.d_geometry, work.hidden, gradients.density_out, count)
-    multiply_transposed(networks.density_out, work.d_geometry, free, 0, count)
+    multiply_wide_transposed(networks.density_out, work.d_geometry, free, count, work.pairs)
     mask_gradient(free, work.hidden, count)
     add_outer(free, work.features, gradients.density_hidden, count)
-    multiply_transposed(networks.density_hidden, free, work.d_features, 0, count)
+    multiply_wide_transposed(networks.density_hidden, free, work.d_features, count, work.pairs)
 
 
 @jit

@@ -21,7 +21,7 @@ from ..sampling.moving_occupancy import MovingOccupancy
 from .configuration import for_case
 from .deformable_ngp_autograd import AutogradDeformableField
 from .hash_grid_method import HashGridMethod
-from .instant_ngp_config import InstantNGPConfig, build_field, most_steps
+from .instant_ngp_config import InstantNGPConfig, build_field, most_steps, multiplies_bfloat16
 from .moving_hull import moving_hull
 
 _SIDES = 2
@@ -253,6 +253,7 @@ class DeformableNGP(HashGridMethod):
             field.encoding.layout,
             self.unbounded,
             field.sizes,
+            multiplies_bfloat16(self.config),
         )
         weights, sizes = self.moving.weights, self.moving.sizes
         return FusedDeformableField(canonical, weights, deformation_moments, sizes)

@@ -23,7 +23,13 @@ from ..sampling.occupancy_grid import OccupancyGrid
 from ..sampling.visual_hull import visual_hull
 from .hash_grid_method import HashGridMethod
 from .instant_ngp_autograd import AutogradField
-from .instant_ngp_config import PRESETS, InstantNGPConfig, build_field, most_steps
+from .instant_ngp_config import (
+    PRESETS,
+    InstantNGPConfig,
+    build_field,
+    most_steps,
+    multiplies_bfloat16,
+)
 
 __all__ = ["PRESETS", "InstantNGP", "InstantNGPConfig"]
 
@@ -143,5 +149,6 @@ class InstantNGP(HashGridMethod):
                 field.encoding.layout,
                 self.unbounded,
                 field.sizes,
+                multiplies_bfloat16(self.config),
             )
         return AutogradField(field, moments, most_steps(self.config, self.unbounded))

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..fields.instant_ngp import InstantNGPField
+from ..kernels.dense_numba import has_fast_bfloat16
 from ..kernels.hash_grid import hash_grid_layout
 from ..kernels.ray_marching import Guide, Steps
 
@@ -23,6 +24,7 @@ class InstantNGPConfig:
     optical depth than `occupancy_threshold` for empty. Rays look at it in steps of `guide_step`
     cells or, further away, of `guide_cone` times the distance; `explore` is a step's chance of a
     sample where nothing is known to be. Closer to a camera than `near_fade` gradients fade away.
+    On processors that are faster at it, networks that are wide enough multiply in `bfloat16`.
     `huber` is the error where the loss turns from square to straight, 0 for never. Each ray is
     chosen among `hard_pixels` random ones by how wrong the field still is around them; 1 takes any.
 
@@ -39,6 +41,7 @@ class InstantNGPConfig:
     finest: int = 512
     width: int = 64
     color_layers: int = 1
+    bfloat16: bool = True
     density_shift: float = -1.0
     learning_rate: float = 1e-2
     final_learning_rate: float = 1e-3
@@ -71,6 +74,10 @@ class InstantNGPConfig:
     exposure: bool = True
     exposure_rate: float = 1e-3
 
+
+_WIDE = 128
+"""Width from which bfloat16 pays: a step of 128 wide networks takes a seventh less time, and a view
+a fifth; at 64 products are a fifth of a step, and nothing is won."""
 
 PRESETS: dict[str, InstantNGPConfig] = {
     "draft": InstantNGPConfig(steps=1500),
@@ -107,6 +114,11 @@ def build_field(
         generator,
         more_features,
     )
+
+
+def multiplies_bfloat16(config: InstantNGPConfig) -> bool:
+    """Whether the networks' products are taken in bfloat16 on this computer's processor."""
+    return config.bfloat16 and config.width >= _WIDE and has_fast_bfloat16()
 
 
 def make_guide(

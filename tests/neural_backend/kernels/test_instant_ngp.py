@@ -32,12 +32,20 @@ def make_field(unbounded: bool, color_layers: int, features: int, louder: float)
     return field
 
 
-def make_engines(field: InstantNGPField) -> tuple[FusedField, AutogradField]:
+def make_engines(
+    field: InstantNGPField, bfloat16: bool = False
+) -> tuple[FusedField, AutogradField]:
     """The kernel and its twin, on copies of the same field; moments are fresh."""
     table, weights = field.encoding.table.detach().clone(), field.weights.detach().clone()
     moments = [torch.zeros_like(part) for part in (table, table, weights, weights)]
     fused = FusedField(
-        table, weights, tuple(moments), field.encoding.layout, field.unbounded, field.sizes
+        table,
+        weights,
+        tuple(moments),
+        field.encoding.layout,
+        field.unbounded,
+        field.sizes,
+        bfloat16,
     )
     exact = InstantNGPField(
         field.encoding.layout,
@@ -80,6 +88,23 @@ def make_guide(unbounded: bool, samples: int = 16) -> Guide:
 
 def double(rays: RayTargets) -> RayTargets:
     return RayTargets(*(part.double() for part in rays))
+
+
+@pytest.mark.parametrize("color_layers", [1, 2])
+def test_in_bfloat16_views_and_gradients_are_those_of_the_twin_but_for_its_rounding(color_layers):
+    rays, guide = make_rays(150), make_guide(unbounded=True)
+    fused, twin = make_engines(make_field(True, color_layers, 4, 6.0), bfloat16=True)
+    seen, expected = fused.render(rays, guide).double(), twin.render(double(rays), guide)
+    off = (seen - expected).abs().max()
+    assert 1e-5 < off < 0.02
+    loss = LossSettings(0.1, 1e9, math.inf, 0.01)
+    adam = AdamSettings(1e-3, 1e-3, 0.9, 0.99, 1e-15, 1)
+    result = fused.step(rays, guide, loss, adam)
+    exact = twin.step(double(rays), guide, loss, adam)
+    assert result.loss == pytest.approx(float(exact.loss), rel=5e-3)
+    for moment, exact_moment in zip(fused.moments[::2], twin.moments[::2], strict=True):
+        slopes, exact_slopes = torch.from_numpy(moment).double(), exact_moment
+        assert (slopes - exact_slopes).norm() < 0.05 * exact_slopes.norm()
 
 
 @pytest.mark.parametrize(
