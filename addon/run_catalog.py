@@ -25,12 +25,13 @@ _found: "queue.Queue[list[RunEntry]]" = queue.Queue()
 
 def refresh(wait: bool = False) -> None:
     """Has the runs read again; they are shown a moment later, or at once where `wait` says so."""
-    parents, known = [preferences.runs_folder()], runs_in_file()
-    known |= {Path(one.job.run) for one in session.jobs() if isinstance(one.job, LEARNING)}
+    learned = {Path(one.job.run) for one in session.jobs() if isinstance(one.job, LEARNING)}
+    learning = {path for path in learned if _is_learning(path)}
+    places = ([preferences.runs_folder()], runs_in_file() | learning, learned - learning)
     if wait or bpy.app.background:
-        show(list_runs(parents, known))
+        show(list_runs(*places))
         return
-    threading.Thread(target=_read, args=(parents, known), name="runs reader", daemon=True).start()
+    threading.Thread(target=_read, args=places, name="runs reader", daemon=True).start()
     if not bpy.app.timers.is_registered(_on_timer):
         bpy.app.timers.register(_on_timer, first_interval=TIMER_S, persistent=True)
 
@@ -100,8 +101,8 @@ def _add(runs: Any, entry: RunEntry) -> None:
     )
 
 
-def _read(parents: list[Path], known: set[Path]) -> None:
-    _found.put(list_runs(parents, known))
+def _read(parents: list[Path], known: set[Path], ended: set[Path]) -> None:
+    _found.put(list_runs(parents, known, ended))
 
 
 def _on_timer() -> float | None:

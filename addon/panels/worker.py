@@ -25,7 +25,7 @@ class NEURALFIELDS_PT_worker(InTab, bpy.types.Panel):
             devices = " and ".join(name.upper() for name in ready.devices)
             draw_text(layout, context, f"torch {ready.torch} on {devices}")
         row = layout.row(align=True)
-        row.operator("neural_fields.stop_worker", text="Stop & Free Memory", icon="X")
+        row.operator("neural_fields.stop_worker", text="Stop Worker", icon="X")
         row.operator("neural_fields.open_log", text="Log", icon="TEXT").log = "WORKER"
         layout.operator("neural_fields.release_memory", icon="TRASH")
 

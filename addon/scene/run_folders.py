@@ -78,10 +78,13 @@ def read_run(folder: Path) -> RunEntry:
     )
 
 
-def list_runs(parents: Iterable[Path], known: Iterable[Path] = ()) -> list[RunEntry]:
+def list_runs(
+    parents: Iterable[Path], known: Iterable[Path] = (), ended: Iterable[Path] = ()
+) -> list[RunEntry]:
     """The runs in some folders and those whose places are known, newest first, missing ones last.
 
-    A folder that cannot be read has none.
+    Those that `ended` are listed too, while they are there: what was deleted is not missed. A
+    folder that cannot be read has none.
     """
     folders: dict[Path, None] = {}
     for parent in parents:
@@ -91,6 +94,7 @@ def list_runs(parents: Iterable[Path], known: Iterable[Path] = ()) -> list[RunEn
             continue
         folders |= dict.fromkeys(_plain(path) for path in inside)
     folders |= dict.fromkeys(_plain(path) for path in known)
+    folders |= dict.fromkeys(_plain(path) for path in ended if (path / RECORD).is_file())
     return sorted(map(read_run, folders), key=lambda run: (-run.changed_s, run.path.name))
 
 

@@ -228,7 +228,7 @@ def test_a_run_is_read_by_a_thread_where_there_is_a_window(bpy: ModuleType, proj
     write_run(project / "scene_neural_fields" / "slow")
     shown = bpy.context.window_manager.neural_fields
     shown.runs.clear()
-    run_catalog._read([preferences.runs_folder()], set())
+    run_catalog._read([preferences.runs_folder()], set(), set())
     assert len(shown.runs) == 0
     assert run_catalog._on_timer() is not None
     assert [run.name for run in shown.runs] == ["slow"]

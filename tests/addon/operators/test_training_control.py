@@ -46,6 +46,10 @@ def fields(bpy: ModuleType) -> list[Any]:
     return [item for item in bpy.data.objects if item.neural_field.run]
 
 
+def listed_runs(bpy: ModuleType) -> list[Any]:
+    return list(bpy.context.window_manager.neural_fields.runs)
+
+
 @pytest.mark.parametrize(("button", "ending"), [("pause", "pause"), ("stop", "keep")])
 def test_what_was_learned_is_kept(
     bpy: ModuleType, tmp_path: Path, button: str, ending: str
@@ -54,6 +58,7 @@ def test_what_was_learned_is_kept(
     assert getattr(bpy.ops.neural_fields, f"{button}_training")() == {"FINISHED"}
     assert (record.state, record.training.ending) == ("cancelled", ending)
     assert (tmp_path / "run").is_dir()
+    assert str(tmp_path / "run") in [run.path for run in listed_runs(bpy)]
     assert len(fields(bpy)) == 1
     assert not bpy.ops.neural_fields.pause_training.poll()
 
@@ -62,6 +67,7 @@ def test_cancelling_throws_the_new_run_away(bpy: ModuleType, tmp_path: Path) -> 
     hanging(bpy, tmp_path)
     bpy.ops.neural_fields.discard_training()
     assert not (tmp_path / "run").exists()
+    assert str(tmp_path / "run") not in [run.path for run in listed_runs(bpy)]
     assert fields(bpy) == []
     assert panel_state.get().problems.get("training") is None
 

@@ -102,6 +102,12 @@ def test_runs_are_listed_newest_first_and_missing_ones_last(
     assert found[-1].state == "missing"
 
 
+def test_runs_that_ended_are_listed_while_they_are_there(bpy: ModuleType, tmp_path: Path) -> None:
+    kept = write_run(tmp_path / "kept")
+    found = list_runs([tmp_path / "runs"], ended=[kept, tmp_path / "deleted"])
+    assert [run.path for run in found] == [kept]
+
+
 def test_only_runs_are_deleted(bpy: ModuleType, tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.mkdir()
