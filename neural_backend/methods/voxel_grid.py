@@ -20,18 +20,17 @@ from ..geometry.rays import Rays, RenderedRays
 from ..kernels import voxel_grid as kernels
 from ..kernels.compilation import num_threads
 from ..kernels.voxel_grid import GridRays, Space
-from ..kernels.voxel_grid_reference import unsqueeze
-from ..sampling.seen_space import count_views
 from ..sampling.visual_hull import visual_hull
 from ..training.sparse_adam import SparseAdam
 from .base import TrainingProgress
 from .configuration import for_case
 from .voxel_grid_config import PRESETS, VoxelGridConfig
+from .voxel_space import corners_in_hull, corners_shown_by, rays_of_rows
 
 __all__ = ["PRESETS", "VoxelGrid", "VoxelGridConfig"]
 
 _HULL_RESOLUTION = 96
-_SEEN_RESOLUTION = 32
+_LOOK_RESOLUTION = 32
 """Cells along the bounds at which it is counted how many pictures show a place."""
 _NEAREST = 0.5
 """Where rays of unbounded scenes begin, in halves of the bounds."""
@@ -135,7 +134,7 @@ class VoxelGrid:
         tight = np.stack([full.min(axis=0) - 0.5, full.max(axis=0) + 1.5]) * cell + bounds[0]
         self._bounds = torch.from_numpy(tight).float()
         space = self._space(self._bounds, self.config.resolutions[0])
-        stored = _stored_corners(space, torch.from_numpy(hull), bounds[0], cell)
+        stored = corners_in_hull(space, torch.from_numpy(hull), bounds[0], cell)
         self._set_field(
             VoxelGridField(
                 space, stored.to(self.device), self.config.degree, self.config.initial_density
@@ -144,21 +143,9 @@ class VoxelGrid:
 
     def _leave_out_what_few_see(self, batches: RayBatches) -> None:
         """Starts anew where enough pictures look: before one camera anything fits its picture."""
-        coarse = self._space(self._bounds, _SEEN_RESOLUTION)
-        shape = grid_shape(coarse)
-        corners = torch.cartesian_prod(*(torch.arange(size).double() for size in shape))
-        counts = count_views(
-            unsqueeze(coarse, corners).numpy(),
-            [view.intrinsics for view in batches.views],
-            np.array([view.camera_to_world for view in batches.views]),
-            coarse.near,
-        )
-        least = min(self.config.fewest_views, batches.num_views)
-        kept = torch.from_numpy(counts >= least).reshape(shape)
+        coarse = self._space(self._bounds, _LOOK_RESOLUTION)
         space = self._space(self._bounds, self.config.resolutions[0])
-        for axis, size in enumerate(grid_shape(space)):
-            nearest = torch.arange(size) * coarse.cells_per_unit / space.cells_per_unit
-            kept = kept.index_select(axis, nearest.round().long().clamp(max=shape[axis] - 1))
+        kept = corners_shown_by(batches, self.config.fewest_views, coarse, space)
         if kept.any():
             degree, density = self.config.degree, self.config.initial_density
             self._set_field(VoxelGridField(space, kept.to(self.device), degree, density))
@@ -170,7 +157,7 @@ class VoxelGrid:
         if self._batches is not batches:
             self._choose_candidates(batches)
             self._batches = batches
-        self._refine_if_due(progress.fraction)
+        self._refine_if_due(progress.fraction, batches, generator)
         self._prune_if_due(progress.step)
         count = self.config.rays
         batch = batches.draw(count, generator)
@@ -329,7 +316,9 @@ class VoxelGrid:
         final = self.config.final_rate * min(1.0, self.config.calm_steps / num_steps)
         return final**progress.fraction
 
-    def _refine_if_due(self, fraction: float) -> None:
+    def _refine_if_due(
+        self, fraction: float, batches: RayBatches, generator: torch.Generator
+    ) -> None:
         resolutions = self._stages()
         due = sum(fraction >= at for at in self._stage_starts(len(resolutions)))
         while self._stage < due:
@@ -341,7 +330,13 @@ class VoxelGrid:
             finer = min(float(resolutions[self._stage]), now * room)
             voxels = len(self._field.rows) * (finer / now) ** 2
             if finer > now and left >= self.config.rays_per_voxel * voxels:
-                self._field.refine(finer / 2, self.config.prune_opacity)
+                seen, least = None, self.config.least_seen
+                if least > 0:
+                    shown = rays_of_rows(
+                        self._field, self._adam, batches, self.config.looks, generator
+                    )
+                    seen = shown > least
+                self._field.refine(finer / 2, self.config.prune_opacity, seen)
                 del self._adam  # whose table is as large as all else together
                 self._set_field(self._field)
 
@@ -379,21 +374,6 @@ class VoxelGrid:
         pixels = pixels_near_silhouettes(batches)
         if len(pixels):
             batches.candidates = pixels
-
-
-def _stored_corners(space: Space, hull: Tensor, lower: np.ndarray, cell: float) -> Tensor:
-    """Corners of the grid's cells that touch the hull's."""
-    wide = F.max_pool3d(hull[None].float(), 3, stride=1, padding=1)[0] > 0
-    picked = wide
-    for axis, size in enumerate(grid_shape(space)):
-        at = (torch.arange(size) / space.cells_per_unit - space.extent[axis]) * space.half
-        place = torch.floor((at + space.center[axis] - float(lower[axis])) / cell).long()
-        inside = (place >= 0) & (place < hull.shape[axis])
-        picked = picked.index_select(axis, place.clamp(0, hull.shape[axis] - 1))
-        shape = [1, 1, 1]
-        shape[axis] = size
-        picked = picked & inside.view(shape)
-    return picked
 
 
 def _named(state: dict[str, Tensor], prefix: str) -> dict[str, Any]:
