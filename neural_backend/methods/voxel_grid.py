@@ -45,7 +45,8 @@ class VoxelGrid:
         Optimization"; Barron et al. 2022, "Mip-NeRF 360", sec. 2 (unbounded scenes' contraction).
     Differs: the visual hull is carved before the first step; Adam on touched voxels; every ray is
         shown over a random background of its own; unbounded space that few pictures show stays
-        empty, and is smoothed apart from Adam.
+        empty, what rays do not see there is left out before cells grow finer, and smoothing is
+        apart from Adam.
     """
 
     name: ClassVar[str] = "voxel_grid"
