@@ -255,14 +255,14 @@ def _outer_block(
 
 @jit
 def multiply(weights, inputs, outputs, count):
-    """Outputs = weights @ inputs for the first `count` samples, rounded up to SPANs."""
+    """Writes weights @ inputs to `outputs`, for `count` samples, rounded up to SPANs."""
     rows, depth = weights.shape
     _multiply(weights.reshape(-1), rows, depth, depth, 1, inputs, outputs, count)
 
 
 @jit
 def multiply_transposed(weights, inputs, outputs, count):
-    """Outputs = weights.T @ inputs, likewise."""
+    """Writes weights.T @ inputs to `outputs`, likewise."""
     depth, rows = weights.shape
     _multiply(weights.reshape(-1), rows, depth, 1, rows, inputs, outputs, count)
 
