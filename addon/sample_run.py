@@ -55,7 +55,8 @@ def steps(uid: int, render: captures.Renderer) -> Iterator[Stage]:
         JobError: where a job fails.
         SceneError: where the scene is gone, or cannot be rendered.
     """
-    yield Stage("Building the sample", 0.0)
+    building = Stage("Building the sample", 0.0)
+    yield building
     capture = preferences.new_folder("sample_capture")
     scene = _scene(uid)
     depsgraph = bpy.context.evaluated_depsgraph_get()
@@ -65,6 +66,7 @@ def steps(uid: int, render: captures.Renderer) -> Iterator[Stage]:
     rig: Any = scene.neural_fields.rig
     rig.subject_min, rig.subject_max = bounds[0].tolist(), bounds[1].tolist()
     rig_updates.renew(scene)
+    yield building
     cameras = sorted(rig.collection.objects, key=lambda item: item.name)
     taken = stations_at(cameras, scene.frame_current)
     for progress in captures.render_capture(

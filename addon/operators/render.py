@@ -105,7 +105,7 @@ class NEURALFIELDS_OT_render_views(
         tag_times(field)
         try:
             for number in frames:
-                (pose,), _ = poses_along([Station(name, number)], scene, measure=False)
+                ((pose, _),) = poses_along([Station(name, number)], scene)
                 empty = bpy.context.evaluated_depsgraph_get().id_eval_get(scene.objects[field_name])
                 poses.append(poses_in_space_of(np.array(empty.matrix_world), pose))
                 times.append(time_of_field(empty.neural_field, number))

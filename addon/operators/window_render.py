@@ -38,14 +38,7 @@ def render_in_window(scene: bpy.types.Scene) -> Iterator[None]:
     handlers.render_cancel.append(stopped)
     try:
         view.render_display_type = "NONE"
-        try:
-            begun = bpy.ops.render.render("INVOKE_DEFAULT", write_still=True, scene=scene.name)
-        except RuntimeError as error:
-            raise SceneError(
-                f"Blender could not render: {error}", "Try Render Image by hand."
-            ) from error
-        if begun == {"CANCELLED"}:
-            raise SceneError("Blender renders something else.", "Wait for its end.")
+        begin_render(scene)
         while not ended or is_rendering():
             yield
     finally:
@@ -56,6 +49,22 @@ def render_in_window(scene: bpy.types.Scene) -> Iterator[None]:
         bpy.app.timers.register(compat.forget_write_still, first_interval=4 * TICK_S)
     if "stopped" in ended:
         raise RenderStoppedError
+
+
+def begin_render(scene: bpy.types.Scene) -> None:
+    """Has Blender begin what its own Render Image begins, and nothing else.
+
+    Raises:
+        SceneError: where Blender does not begin.
+    """
+    try:
+        begun = bpy.ops.render.render("INVOKE_DEFAULT", write_still=True, scene=scene.name)
+    except RuntimeError as error:
+        raise SceneError(
+            f"Blender could not render: {error}", "Try Render Image by hand."
+        ) from error
+    if begun == {"CANCELLED"}:
+        raise SceneError("Blender renders something else.", "Wait for its end.")
 
 
 def is_rendering() -> bool:

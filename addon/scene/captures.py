@@ -3,7 +3,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ UNFINISHED = "transforms_unfinished.json"
 # pixel.
 BOUNDS_MARGIN = 0.01
 FEW_PICTURES = 20
+PATIENCE_S = 0.02
+"""For how long Blender is held up before it may go on in between."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,18 +76,15 @@ def render_at_once(scene: bpy.types.Scene) -> Iterator[None]:
 
 
 def poses_along(
-    stations: Sequence[Station], scene: bpy.types.Scene, measure: bool = True
-) -> tuple[list[Pose], NDArray[np.float64] | None]:
-    """The cameras' poses, and the box around all that renders at any of their frames, if wanted.
+    stations: Sequence[Station], scene: bpy.types.Scene
+) -> Iterator[tuple[Pose, bpy.types.Depsgraph]]:
+    """The cameras' poses, each with the scene as it is evaluated at its frame.
 
     The frame is left where the last station put it.
 
     Raises:
         SceneError: for a camera that is missing or cannot be used.
     """
-    poses: list[Pose] = []
-    boxes: list[NDArray[np.float64]] = []
-    measured: set[int] = set()
     for station in stations:
         if scene.frame_current != station.frame:
             scene.frame_set(station.frame)
@@ -95,16 +94,7 @@ def poses_along(
             raise SceneError(
                 f"There is no camera {station.camera!r} in the scene.", "Choose another."
             )
-        poses.append(pose_of(camera, depsgraph, scene))
-        if measure and station.frame not in measured:
-            measured.add(station.frame)
-            box = bounds_of(depsgraph)
-            boxes += [] if box is None else [box]
-    if not boxes:
-        return poses, None
-    lower = np.min([box[0] for box in boxes], axis=0)
-    upper = np.max([box[1] for box in boxes], axis=0)
-    return poses, np.stack([lower, upper])
+        yield pose_of(camera, depsgraph, scene), depsgraph
 
 
 def warnings_about(stations: Sequence[Station], scene: bpy.types.Scene) -> list[str]:
@@ -139,7 +129,8 @@ def render_capture(
     render: Renderer = render_at_once,
 ) -> Iterator[CaptureProgress]:
     """Takes the pictures one by one and writes transforms.json when all are there. What it yields
-    tells where it is, once a picture, or more often where `render` takes its time.
+    tells where it is, before the first picture and after each, or more often where something takes
+    its time.
 
     Closing the iterator stops the capture; taken up again with the same cameras it goes on where it
     stopped. The scene's settings are put back in any case. Files that are not this capture's own
@@ -153,11 +144,18 @@ def render_capture(
             "There are no cameras to render through.", "Add a camera rig, or select cameras."
         )
     with capture_settings(scene, options.transparent):
-        poses, bounds = poses_along(stations, scene)
-        if bounds is None:
-            raise SceneError(
-                "Nothing in the scene renders.", "Add an object, or show it in renders."
-            )
+        started = paused = time.monotonic()
+        poses: list[Pose] = []
+        boxes: dict[int, NDArray[np.float64] | None] = {}
+        """Around all that renders, by frame."""
+        for pose, depsgraph in poses_along(stations, scene):
+            poses.append(pose)
+            if pose.frame not in boxes:
+                boxes[pose.frame] = bounds_of(depsgraph)
+            if time.monotonic() - paused > PATIENCE_S:
+                yield CaptureProgress(0, len(stations), time.monotonic() - started, 0)
+                paused = time.monotonic()
+        bounds = _around(boxes.values())
         margin = BOUNDS_MARGIN * max(1e-3, (bounds[1] - bounds[0]).max())
         bounds = bounds + np.array([[-margin], [margin]])
         time_of = options.time_map.time_of if options.time_map else lambda _frame: None
@@ -178,6 +176,7 @@ def render_capture(
         kept = _pictures_to_keep(folder, plan, options.overwrite)
         write_json(folder / UNFINISHED, plan)
         (folder / "images").mkdir(exist_ok=True)
+        yield CaptureProgress(len(kept), len(stations), time.monotonic() - started, 0)
         yield from _render_all(scene, stations, plan["frames"], folder, kept, render)
         write_json(folder / FINAL, plan)
         (folder / UNFINISHED).unlink(missing_ok=True)
@@ -187,6 +186,18 @@ def write_camera_path(poses: Sequence[Pose], times: Sequence[float], path: Path)
     """Writes cameras without pictures, each at its time, to render a field through."""
     shots = [Shot(pose, "", time) for pose, time in zip(poses, times, strict=True)]
     write_json(path, document(shots))
+
+
+def _around(boxes: Iterable[NDArray[np.float64] | None]) -> NDArray[np.float64]:
+    """The box around boxes.
+
+    Raises:
+        SceneError: where there is none.
+    """
+    seen = [box for box in boxes if box is not None]
+    if not seen:
+        raise SceneError("Nothing in the scene renders.", "Add an object, or show it in renders.")
+    return np.stack([np.min(seen, axis=0)[0], np.max(seen, axis=0)[1]])
 
 
 def _render_fingerprint(scene: bpy.types.Scene) -> dict[str, Any]:

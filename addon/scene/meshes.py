@@ -23,16 +23,7 @@ TEXTURE_OF = "neural_field_texture"
 def fill_mesh(mesh: bpy.types.Mesh, arrays: MeshArrays) -> None:
     """Replaces a mesh's geometry, colours and normals; its materials and users stay."""
     materials = list(mesh.materials)
-    mesh.clear_geometry()
-    num_faces = len(arrays.faces)
-    mesh.vertices.add(len(arrays.vertices))
-    mesh.vertices.foreach_set("co", np.ascontiguousarray(arrays.vertices, np.float32).ravel())
-    mesh.loops.add(3 * num_faces)
-    mesh.loops.foreach_set("vertex_index", np.ascontiguousarray(arrays.faces, np.int32).ravel())
-    mesh.polygons.add(num_faces)
-    mesh.polygons.foreach_set("loop_start", np.arange(0, 3 * num_faces, 3, dtype=np.int32))
-    mesh.update(calc_edges=True)
-    mesh.validate()
+    put_geometry(mesh, arrays.vertices, arrays.faces)
     if arrays.colors is not None and len(arrays.colors) == len(mesh.vertices):
         _set_colors(mesh, arrays.colors)
     if arrays.corner_uvs is not None and len(arrays.corner_uvs) == len(mesh.polygons):
@@ -48,6 +39,49 @@ def fill_mesh(mesh: bpy.types.Mesh, arrays: MeshArrays) -> None:
             mesh.materials.append(material)
 
 
+def put_geometry(
+    mesh: bpy.types.Mesh, vertices: NDArray[np.floating], faces: NDArray[np.integer]
+) -> None:
+    """Replaces a mesh's geometry: (V, 3) places and (F, corners) vertices of each face. Faces that
+    Blender cannot have are left out.
+    """
+    count, corners = faces.shape
+    mesh.clear_geometry()
+    mesh.vertices.add(len(vertices))
+    mesh.loops.add(faces.size)
+    # Attributes are copied as they are; `vertices` and `loops` take their numbers one by one.
+    places, corner_vertices = mesh.attributes["position"], mesh.attributes[".corner_vert"]
+    places.data.foreach_set("vector", np.ascontiguousarray(vertices, np.float32).ravel())
+    corner_vertices.data.foreach_set("value", np.ascontiguousarray(faces, np.int32).ravel())
+    mesh.polygons.add(count)
+    starts = np.arange(0, faces.size, corners, dtype=np.int32)
+    mesh.polygons.foreach_set("loop_start", starts)
+    if is_sound(faces, len(vertices)):
+        mesh.update(calc_edges=True)
+    else:
+        mesh.validate()
+
+
+def is_sound(faces: NDArray[np.integer], num_vertices: int) -> bool:
+    """Whether Blender's own check, which takes longer than all the rest, would leave the mesh as it
+    is: the corners of each face are vertices of their own, and no two faces have the same ones.
+    """
+    if not len(faces):
+        return True
+    if faces.min() < 0 or faces.max() >= num_vertices:
+        return False
+    ordered = np.sort(faces, axis=1)
+    if (ordered[:, 1:] == ordered[:, :-1]).any():
+        return False
+    # One number for each face; where they are too large for their bits, faces that differ may share
+    # one, and Blender looks.
+    numbers = np.zeros(len(faces), dtype=np.uint64)
+    for column in ordered.T:
+        numbers = numbers * np.uint64(num_vertices) + column.astype(np.uint64)
+    numbers.sort()
+    return not (numbers[1:] == numbers[:-1]).any()
+
+
 def _set_colors(mesh: bpy.types.Mesh, srgb: NDArray[np.float32]) -> None:
     """As bytes in sRGB, which is what the fields learn; Blender converts them for shading."""
     colors = mesh.color_attributes.new(COLOR_ATTRIBUTE, "BYTE_COLOR", "POINT")
@@ -60,10 +94,12 @@ def _set_colors(mesh: bpy.types.Mesh, srgb: NDArray[np.float32]) -> None:
 def set_normals(mesh: bpy.types.Mesh, normals: NDArray[np.float32]) -> None:
     """Shades with the given vertex normals; vectors of no length take the surface's own normal."""
     length = np.linalg.norm(normals, axis=-1, keepdims=True)
-    own = np.empty(3 * len(mesh.vertices), np.float32)
-    mesh.vertices.foreach_get("normal", own)
-    unit = np.where(length > 1e-6, normals / np.maximum(length, 1e-6), own.reshape(-1, 3))
-    unit = np.nan_to_num(unit).astype(np.float32)
+    unit = np.nan_to_num(normals / np.maximum(length, 1e-6)).astype(np.float32)
+    none = ~(length[:, 0] > 1e-6)
+    if none.any():
+        own = np.empty(3 * len(mesh.vertices), np.float32)
+        mesh.vertices.foreach_get("normal", own)
+        unit[none] = own.reshape(-1, 3)[none]
     mesh.shade_smooth()
     # An attribute of this name counts as custom normals where Blender stores free ones: at once
     # instead of in seconds.

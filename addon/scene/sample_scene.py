@@ -8,8 +8,10 @@ from typing import Any
 import bpy
 import numpy as np
 from mathutils import Vector
+from numpy.typing import NDArray
 
 from ..compat import shader_nodes
+from .meshes import put_geometry
 from .rigs import look_at
 
 NAME = "Neural Fields Sample"
@@ -30,8 +32,8 @@ def build_sample() -> bpy.types.Scene:
     paints = {color: _paint(color) for color in (MOSS, STEM, CAP, DOT, STONE, SMALL_CAP)}
     for name, color, vertices, faces in _parts():
         mesh = bpy.data.meshes.new(name)
-        mesh.from_pydata(vertices, [], faces)
-        mesh.polygons.foreach_set("use_smooth", [True] * len(mesh.polygons))
+        put_geometry(mesh, vertices, faces)
+        mesh.shade_smooth()
         mesh.materials.append(paints[color])
         item = bpy.data.objects.new(name, mesh)
         item.color = (*color, 1.0)
@@ -50,7 +52,7 @@ def objects_of(scene: bpy.types.Scene) -> list[bpy.types.Object]:
     return [item for item in scene.objects if item.type == "MESH"]
 
 
-Part = tuple[str, Color, Any, Any]
+Part = tuple[str, Color, NDArray[np.float64], NDArray[np.int64]]
 """Name, color, vertices and faces."""
 
 
@@ -102,24 +104,14 @@ def _lathe(
     place: Sequence[float],
 ) -> Part:
     """A (radius, height) profile turned around the z axis at a place."""
-    turns = [2 * pi * turn / SEGMENTS for turn in range(SEGMENTS)]
-    x, y, z = place
-    vertices = [
-        (x + max(radius, 1e-4) * cos(turn), y + max(radius, 1e-4) * sin(turn), z + height)
-        for radius, height in profile
-        for turn in turns
-    ]
-    faces = [
-        (
-            ring * SEGMENTS + turn,
-            ring * SEGMENTS + (turn + 1) % SEGMENTS,
-            (ring + 1) * SEGMENTS + (turn + 1) % SEGMENTS,
-            (ring + 1) * SEGMENTS + turn,
-        )
-        for ring in range(len(profile) - 1)
-        for turn in range(SEGMENTS)
-    ]
-    return name, color, vertices, faces
+    angles = np.arange(SEGMENTS) * 2 * pi / SEGMENTS
+    circle = np.stack([np.cos(angles), np.sin(angles), np.zeros(SEGMENTS)], axis=1)
+    rings = np.array([(max(radius, 1e-4), 0.0, height) for radius, height in profile])
+    vertices = rings[:, None, :1] * circle + rings[:, None] * (0.0, 0.0, 1.0) + place
+    corner = np.arange(len(profile) * SEGMENTS).reshape(-1, SEGMENTS)
+    beside = np.roll(corner, -1, axis=1)
+    faces = np.stack([corner[:-1], beside[:-1], beside[1:], corner[1:]], axis=-1)
+    return name, color, vertices.reshape(-1, 3), faces.reshape(-1, 4)
 
 
 def _paint(color: Color) -> bpy.types.Material:

@@ -336,7 +336,8 @@ if __name__ == "__main__":
     sys.path.append(str(Path(__file__).parent))
     from inside_timing import Stopwatch
 
-    stopwatch = Stopwatch(PACKAGE.replace(".", "/").removeprefix("bl_ext/"))
+    folder = PACKAGE.replace(".", "/").removeprefix("bl_ext/")
+    stopwatch = Stopwatch(folder, apart="begin_render")
     ANSWERS.update(watch_times=stopwatch.start, longest_times=stopwatch.take)
     bpy.context.preferences.view.show_splash = False
     bpy.app.timers.register(lambda: answer(place), persistent=True)

@@ -4,6 +4,8 @@
 Blender calls an add-on to draw its panels and its engine's view, for its operators, timers and
 handlers. Python tells of each function of it that begins and ends in the main thread; the time from
 the outermost's begin to its end is what the window waits. Needs Python 3.12.
+
+A function that only has Blender do what its own button does is timed apart, and taken off.
 """
 
 import sys
@@ -17,15 +19,16 @@ TOOL = 2
 
 
 class Stopwatch:
-    """Times the outermost calls of functions whose files lie in a folder."""
+    """Times the outermost calls of functions whose files lie in a folder, and those `apart`."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, apart: str = "") -> None:
         self.folder = folder
+        self.apart = apart
         self.seconds: dict[str, list[tuple[float, float]]] = {}
         """What each call took, and how much of it the processor was at work for it."""
         self._depth = 0
         self._outermost = ""
-        self._started = (0.0, 0.0)
+        self._started = self._apart_started = self._taken_off = (0.0, 0.0)
 
     def start(self) -> None:
         """From now on; only one can run in a process."""
@@ -53,15 +56,22 @@ class Stopwatch:
         if self._is_meant(code):
             if not self._depth:
                 self._outermost, self._started = code.co_qualname, _now()
+                self._taken_off = (0.0, 0.0)
+            elif code.co_qualname == self.apart:
+                self._apart_started = _now()
             self._depth += 1
 
     def _end(self, code: CodeType, *_: Any) -> None:
         if self._depth and self._is_meant(code):
             self._depth -= 1
             if not self._depth:
-                (began, worked), (ends, works) = self._started, _now()
-                took = ends - began, works - worked
-                self.seconds.setdefault(self._outermost, []).append(took)
+                self._note(self._outermost, _less(_less(_now(), self._started), self._taken_off))
+            elif code.co_qualname == self.apart:
+                self._taken_off = _less(_now(), self._apart_started)
+                self._note(self.apart, self._taken_off)
+
+    def _note(self, name: str, took: tuple[float, float]) -> None:
+        self.seconds.setdefault(name, []).append(took)
 
     def _is_meant(self, code: CodeType) -> bool:
         in_main = threading.current_thread() is threading.main_thread()
@@ -70,3 +80,7 @@ class Stopwatch:
 
 def _now() -> tuple[float, float]:
     return time.perf_counter(), time.thread_time()
+
+
+def _less(times: tuple[float, float], others: tuple[float, float]) -> tuple[float, float]:
+    return times[0] - others[0], times[1] - others[1]

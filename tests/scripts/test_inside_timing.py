@@ -25,6 +25,13 @@ def outer(seconds):
 def inner():
     time.sleep(0.001)
 
+def renders():
+    time.sleep(0.02)
+    begin_render()
+
+def begin_render():
+    time.sleep(0.03)
+
 def fails():
     inner()
     raise KeyError
@@ -104,6 +111,20 @@ def test_what_raises_ends_too_and_a_generator_is_timed_by_the_step(
     assert set(taken) == {"fails", "steps"}
     assert len(taken["steps"]) == 2
     assert taken["steps"][0][0] >= 0.02
+
+
+def test_what_blender_does_for_a_call_is_timed_apart_and_taken_off(
+    add_on: dict[str, Any],
+) -> None:
+    stopwatch = Stopwatch("/my_add_on/", apart="begin_render")
+    began = time.perf_counter()
+    with timing(stopwatch):
+        add_on["renders"]()
+    whole = time.perf_counter() - began
+    taken = stopwatch.take()
+    assert taken["renders"][0][0] >= 0.02
+    assert taken["begin_render"][0][0] >= 0.03
+    assert taken["renders"][0][0] + taken["begin_render"][0][0] <= whole
 
 
 def test_what_a_thread_does_holds_no_window_up(add_on: dict[str, Any]) -> None:

@@ -120,3 +120,26 @@ def test_the_material_is_one_for_all_fields_and_coloured_in_solid_view(
 def test_a_mesh_without_faces_or_colours_is_no_trouble(field: Any) -> None:
     nothing = MeshArrays(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32))
     assert len(meshes.put_mesh(field, None, nothing).data.vertices) == 0
+
+
+@pytest.mark.parametrize(
+    ("faces", "kept"),
+    [
+        ([[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]], 4),
+        ([[0, 2, 1], [0, 1, 3], [1, 0, 2]], 2),
+        ([[0, 2, 1], [0, 3, 3]], 1),
+        ([[0, 2, 1], [0, 1, 4]], 1),
+        ([[0, 2, 1], [-1, 1, 2]], 1),
+    ],
+    ids=["sound", "twice the same", "two equal corners", "no such vertex", "a negative vertex"],
+)
+def test_faces_that_blender_cannot_have_are_left_out(
+    field: Any, faces: list[list[int]], kept: int
+) -> None:
+    given = arrays()
+    broken = MeshArrays(given.vertices, np.array(faces, np.int32), given.colors, given.normals)
+    assert meshes.is_sound(broken.faces, len(broken.vertices)) == (kept == len(faces))
+    mesh = meshes.put_mesh(field, None, broken).data
+    assert len(mesh.polygons) == kept
+    assert not mesh.validate()
+    assert len(mesh.edges) == len({tuple(sorted(edge)) for edge in mesh.edge_keys})
