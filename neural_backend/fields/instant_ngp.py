@@ -12,6 +12,7 @@ from ..encodings.hash_grid import HashGrid
 from ..encodings.spherical_harmonics import spherical_harmonics
 from ..geometry.boxes import inside_box
 from ..geometry.contraction import contract, uncontract
+from ..kernels.fused_mlp import mlp
 from ..kernels.hash_grid import HashGridLayout
 from ..kernels.instant_ngp import NetworkSizes
 from ..kernels.instant_ngp_types import LARGEST_EXPONENT
@@ -88,9 +89,7 @@ class InstantNGPField(nn.Module):
         self, features: Float[Tensor, "points features"], squeeze: Float[Tensor, " points"]
     ) -> tuple[Float[Tensor, " points"], Float[Tensor, "points geometry"]]:
         """`unit_density` from what the hash grid tells, and more features where there are any."""
-        matrices = self._matrices()
-        hidden = torch.relu(features @ matrices[0].T)
-        geometry = hidden @ matrices[1].T
+        geometry = mlp(features, self._matrices()[:2])
         return _bounded_exp(geometry[:, 0] + self.sizes.density_shift) * squeeze, geometry
 
     def unit_color(
@@ -100,10 +99,10 @@ class InstantNGPField(nn.Module):
     ) -> Float[Tensor, "points 3"]:
         """Color in [0, 1] seen along directions with these `view_harmonics`."""
         _, _, from_geometry, from_direction, middle, out = self._matrices()
-        hidden = torch.relu(geometry @ from_geometry.T + harmonics @ from_direction.T)
-        if self.sizes.color_layers == 2:
-            hidden = torch.relu(hidden @ middle.T)
-        return torch.sigmoid((hidden @ out.T)[:, :3])
+        layers = [torch.cat([from_geometry, from_direction], dim=1), middle, out]
+        if self.sizes.color_layers == 1:
+            del layers[1]
+        return torch.sigmoid(mlp(torch.cat([geometry, harmonics], dim=1), layers)[:, :3])
 
     def density(
         self,

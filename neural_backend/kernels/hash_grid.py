@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from . import hash_grid_reference
+from .triton_use import uses_triton
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,11 @@ def hash_encode(
 ) -> Float[Tensor, "points all_features"]:
     """The features of points in the unit cube, level after level; points outside get its border's.
 
-    Differentiable in the table and the points. Numba on the CPU in single precision, plain torch
-    elsewhere.
+    Differentiable in the table and the points. In single precision Numba on the CPU and Triton on
+    CUDA, plain torch elsewhere.
     """
+    if uses_triton(table):
+        return _TritonHashEncode.apply(unit_points, table, layout)
     if table.device.type == "cpu" and table.dtype == torch.float32:
         return _NumbaHashEncode.apply(unit_points, table, layout)
     return hash_grid_reference.encode(unit_points, table, layout.resolutions, layout.offsets)
@@ -106,3 +109,23 @@ class _NumbaHashEncode(torch.autograd.Function):
             layout.offsets,
         )
         return d_points, torch.from_numpy(gradient), None
+
+
+class _TritonHashEncode(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, points: Tensor, table: Tensor, layout: HashGridLayout) -> Tensor:
+        from . import hash_grid_triton
+
+        ctx.save_for_backward(points, table)
+        ctx.layout = layout
+        return hash_grid_triton.encode(points.detach(), table.detach(), layout)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None]:
+        from . import hash_grid_triton
+
+        points, table = (part.detach() for part in ctx.saved_tensors)
+        d_points = None
+        if ctx.needs_input_grad[0]:
+            d_points = hash_grid_triton.point_gradient(points, gradients[0], table, ctx.layout)
+        return d_points, hash_grid_triton.table_gradient(points, gradients[0], ctx.layout), None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Spreads the samples of rays by what is roughly known of the density, in plain torch.
+"""Spreads the samples of rays by what is roughly known of the density: plain torch, or Triton.
 
 Lengths are in the unit frame, where the things of interest fill the cube [-1, 1]³. A guide holds
 densities on cascades of grids around the origin, each with twice the half width of the one before;
@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from .triton_use import uses_triton
 
 
 class Guide(NamedTuple):
@@ -104,6 +106,25 @@ def spread_samples(
     Source: Barron et al. 2022, "Mip-NeRF 360", sec. 3 (samples where a rough density has weight).
     Differs: the rough density is the occupancy grid's, not a network's.
     """
+    given = (origins, directions, nears, fars, jitters, guide, most_steps, times)
+    if uses_triton(origins):
+        from . import ray_marching_triton
+
+        return ray_marching_triton.spread_samples(*given)
+    return spread_samples_by_torch(*given)
+
+
+def spread_samples_by_torch(
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
+    nears: Float[Tensor, " rays"],
+    fars: Float[Tensor, " rays"],
+    jitters: Float[Tensor, " rays"],
+    guide: Guide,
+    most_steps: int,
+    times: Float[Tensor, " rays"] | None = None,
+) -> tuple[Float[Tensor, "rays samples"], Float[Tensor, "rays samples"]]:
+    """The twin of `ray_marching_triton.spread_samples`, for any device and precision."""
     steps = Steps(guide.shortest, guide.cone)
     numbers = torch.arange(most_steps + 1, device=origins.device, dtype=origins.dtype)
     edges = steps.distance((steps.at(nears) + jitters)[:, None] + numbers)

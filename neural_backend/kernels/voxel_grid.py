@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rendering and differentiating a sparse voxel grid: Numba on CPUs, plain torch elsewhere.
-
-A Triton twin joins here: the three functions are all that a device needs.
-"""
+"""Rendering and differentiating a sparse voxel grid: by Numba on CPUs, else by Triton or torch."""
 
 from dataclasses import dataclass
 
@@ -13,6 +10,7 @@ from torch import Tensor
 
 from . import voxel_grid_reference as reference
 from .threads import for_each, spans
+from .triton_use import uses_triton
 
 _RAYS_AT_ONCE = 1024
 
@@ -97,6 +95,10 @@ def render(
     grid: Grid, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
 ) -> Float[Tensor, "rays 5"]:
     """Premultiplied color, transmittance, and the sum of weight · distance of each ray."""
+    if uses_triton(grid.rows):
+        from . import voxel_grid_triton
+
+        return voxel_grid_triton.render(grid, origins, directions)
     if grid.rows.device.type != "cpu":
         return reference.render(grid, origins, directions)
     from . import voxel_grid_numba as numba_kernels
@@ -130,6 +132,11 @@ def learn(
     and the result does not depend on their timing. Returns the summed squared error and the number
     of samples (−1 where counting would wait for the device).
     """
+    if uses_triton(grid.rows):
+        from . import voxel_grid_triton
+
+        alone = (gradients[0], touched, gain_gradient, distortion)
+        return voxel_grid_triton.learn(grid, rays, *alone)
     if grid.rows.device.type != "cpu":
         return reference.learn(grid, rays, gradients[0], touched, gain_gradient, distortion)
     from . import voxel_grid_training_numba as numba_kernels

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""instant-ngp in plain torch: for CUDA, and to test the CPU's kernels against."""
+"""instant-ngp by automatic differentiation: for CUDA, and to test the CPU's kernels against."""
 
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from ..fields.instant_ngp import InstantNGPField
+from ..kernels.adam import step_size, take_step
+from ..kernels.compositing import Composited, composite
 from ..kernels.instant_ngp import StepResult
 from ..kernels.instant_ngp_types import AdamSettings, LossSettings, MovingRayTargets, RayTargets
 from ..kernels.ray_marching import Guide, spread_samples
@@ -57,10 +58,8 @@ class AutogradField:
         for start in range(0, len(rays.origins), _RAYS_AT_ONCE):
             part = type(rays)(*(piece[start : start + _RAYS_AT_ONCE] for piece in rays))
             found = self._look(part, guide, None)
-            weights = found.weights
-            shown = (weights[..., None] * found.rgb).sum(dim=1)
-            rest = torch.stack([weights.sum(dim=1), (weights * found.t_mids).sum(dim=1)], dim=-1)
-            seen.append(torch.cat([shown, rest], dim=-1))
+            rest = torch.stack([found.rays.accumulation, found.rays.depth], dim=-1)
+            seen.append(torch.cat([found.rays.color, rest], dim=-1))
         return torch.cat(seen) if seen else rays.origins.new_zeros(0, 5)
 
     def step(
@@ -78,8 +77,9 @@ class AutogradField:
         log_gains = rays.gains.log().requires_grad_()
         with torch.enable_grad():
             seen = self._look(rays, guide, loss.inverse_near)
-            shown = log_gains.exp() * (seen.weights[..., None] * seen.rgb).sum(dim=1)
-            errors = shown + seen.escaped[:, None] * rays.backgrounds - rays.targets
+            escaped = 1 - seen.rays.accumulation
+            shown = log_gains.exp() * seen.rays.color + escaped[:, None] * rays.backgrounds
+            errors = shown - rays.targets
             squares = errors.square()
             costs = squares
             if loss.huber > 0:
@@ -88,13 +88,12 @@ class AutogradField:
                 costs = torch.where(sizes <= loss.huber, inner, 2 * sizes - loss.huber)
             total = costs.sum()
             if loss.distortion > 0:
-                distances = _distortion(seen.weights, seen.t_mids, seen.lengths)
-                total = total + loss.distortion * distances
+                total = total + loss.distortion * seen.rays.distortion.sum()
             if seen.shifts is not None:
-                far = seen.shifts.square().sum(dim=-1).view(seen.weights.shape)
-                total = total + rest * (seen.weights.detach() * far).sum()
+                far = seen.shifts.square().sum(dim=-1).view(seen.rays.weights.shape)
+                total = total + rest * (seen.rays.weights * far).sum()
         *slopes, d_gains = torch.autograd.grad(total, (*self._parameters(), log_gains))
-        used = (seen.escaped.new_tensor(0) + guide.samples * len(rays.origins)).long()
+        used = torch.full((), guide.samples * len(rays.origins), device=total.device)
         each = squares.detach().sum(dim=1)
         result = StepResult(each.sum(), total.detach(), used, d_gains, each)
         return result, tuple(slopes)
@@ -129,36 +128,15 @@ class AutogradField:
         if inverse_near is not None:
             fade = (t_mids.flatten() * inverse_near).clamp(max=1).square()
             density, rgb = _fade(density, fade), _fade(rgb, fade[:, None])
-        optical_depth = density.view(t_mids.shape) * lengths
-        behind = torch.exp(-optical_depth.cumsum(dim=-1))
-        before = F.pad(behind[:, :-1], (1, 0), value=1.0)
-        # Not 1 - exp(-x) · …: that would cancel for thin samples.
-        weights = before * -torch.expm1(-optical_depth)
-        rgb = rgb.view(*t_mids.shape, 3)
-        return _Seen(weights, behind[:, -1], rgb, t_mids, lengths, shifts)
+        given = (density.view(t_mids.shape), rgb.view(*t_mids.shape, 3), t_mids, lengths)
+        return _Seen(composite(*given), shifts)
 
 
 class _Seen(NamedTuple):
-    """All samples of some rays, and what escapes past them."""
+    """What some rays see, and how far their samples were displaced."""
 
-    weights: Float[Tensor, "rays samples"]
-    escaped: Float[Tensor, " rays"]
-    rgb: Float[Tensor, "rays samples 3"]
-    t_mids: Float[Tensor, "rays samples"]
-    lengths: Float[Tensor, "rays samples"]
+    rays: Composited
     shifts: Float[Tensor, "all_samples 3"] | None
-
-
-def _distortion(weights: Tensor, t_mids: Tensor, lengths: Tensor) -> Tensor:
-    """How far apart along their rays the things are that rays see, summed over rays.
-
-    Source: Barron et al. 2022, "Mip-NeRF 360", eq. 15, with t / (1 + t) for s.
-    """
-    places = t_mids / (1 + t_mids)
-    before = F.pad(weights.cumsum(dim=-1)[:, :-1], (1, 0))
-    moments = F.pad((weights * places).cumsum(dim=-1)[:, :-1], (1, 0))
-    apart = 2 * (weights * (places * before - moments)).sum()
-    return apart + (weights.square() * lengths / (1 + t_mids).square()).sum() / 3
 
 
 def _fade(values: Tensor, share: Tensor) -> Tensor:
@@ -170,8 +148,6 @@ def take_adam_step(
     values: Tensor, slope: Tensor, first: Tensor, second: Tensor, adam: AdamSettings, rate: float
 ) -> None:
     """One step of Adam, leaving out values whose slope is zero."""
-    some = slope != 0
-    torch.where(some, torch.lerp(slope, first, adam.beta1), first, out=first)
-    torch.where(some, torch.lerp(slope * slope, second, adam.beta2), second, out=second)
-    size = rate * (1 - adam.beta2**adam.step) ** 0.5 / (1 - adam.beta1**adam.step)
-    values -= some * (size * first / (second.sqrt() + adam.epsilon))
+    betas = adam.beta1, adam.beta2
+    size = torch.full((), step_size(rate, betas, adam.step), dtype=values.dtype).to(values.device)
+    take_step(values, slope, first, second, betas, adam.epsilon, size)

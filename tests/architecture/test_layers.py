@@ -26,7 +26,10 @@ ROW_OF = {folder: row for row, folders in enumerate(ROWS) for folder in folders}
 BLENDER = {
     "bpy", "bmesh", "mathutils", "gpu", "gpu_extras", "blf", "bl_ext", "addon_utils", "bpy_extras",
 }  # fmt: skip
-HEAVY = {"torch", "numba", "scipy", "trimesh", "PIL", "imageio", "mcubes", "igl", "safetensors"}
+HEAVY = {
+    "torch", "numba", "triton", "scipy", "trimesh", "PIL", "imageio", "mcubes", "igl",
+    "safetensors",
+}  # fmt: skip
 
 
 def modules(package: str) -> list[Path]:

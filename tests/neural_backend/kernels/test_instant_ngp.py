@@ -107,6 +107,29 @@ def test_in_bfloat16_views_and_gradients_are_those_of_the_twin_but_for_its_round
         assert (slopes - exact_slopes).norm() < 0.05 * exact_slopes.norm()
 
 
+@pytest.mark.parametrize("color_layers", [1, 2])
+def test_with_triton_views_and_gradients_are_those_of_the_twin_but_for_its_rounding(
+    color_layers, triton
+):
+    _, twin = make_engines(make_field(True, color_layers, 4, 6.0))
+    field = make_field(True, color_layers, 4, 6.0).to(triton)
+    moments = tuple(moment.float().to(triton) for moment in twin.moments)
+    engine = AutogradField(field, moments, twin.most_steps)
+    rays, guide = make_rays(40), make_guide(unbounded=True)
+    there = RayTargets(*(part.to(triton) for part in rays))
+    known = guide._replace(density=guide.density.to(triton))
+    seen, expected = engine.render(there, known).cpu().double(), twin.render(double(rays), guide)
+    off = (seen - expected).abs().max()
+    assert 1e-5 < off < 0.02
+    loss = LossSettings(0.1, 1e9, math.inf, 0.01)
+    adam = AdamSettings(1e-3, 1e-3, 0.9, 0.99, 1e-15, 1)
+    result = engine.step(there, known, loss, adam)
+    exact = twin.step(double(rays), guide, loss, adam)
+    assert float(result.loss) == pytest.approx(float(exact.loss), rel=5e-3)
+    for moment, exact_moment in zip(engine.moments[::2], twin.moments[::2], strict=True):
+        assert (moment.cpu().double() - exact_moment).norm() < 0.05 * exact_moment.norm()
+
+
 @pytest.mark.parametrize(
     ("unbounded", "color_layers", "features", "louder", "loss"),
     [

@@ -4,7 +4,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from neural_backend.kernels.ray_marching import Guide, Steps, cell_indices, spread_samples
+from neural_backend.kernels.ray_marching import (
+    Guide,
+    Steps,
+    cell_indices,
+    spread_samples,
+    spread_samples_by_torch,
+)
 from neural_backend.kernels.ray_marching_numba import spread_samples as spread_on_cpu
 
 RESOLUTION = 16
@@ -54,6 +60,23 @@ def both(rays: tuple[torch.Tensor, ...], guide: Guide) -> tuple[torch.Tensor, ..
             0,
         )
     return t_mids, lengths, torch.from_numpy(kernel_mids), torch.from_numpy(kernel_lengths)
+
+
+@pytest.mark.parametrize("cascades", [1, 3])
+@pytest.mark.parametrize("filled", [0.0, 0.02, 0.3, 1.0])
+@pytest.mark.parametrize("slices", [1, 4])
+def test_tritons_samples_are_those_of_the_twin(cascades, filled, slices, triton):
+    rays = [part.to(triton) for part in random_rays(30, 0.9 * 2 ** (cascades - 1))]
+    known = make_guide(cascades, filled=filled)
+    density = torch.cat([known.density.roll(number) for number in range(slices)])
+    guide = known._replace(density=density.to(triton), slices=slices)
+    times = torch.rand(30).to(triton) if slices > 1 else None
+    t_mids, lengths = spread_samples(*rays, guide, 300, times)
+    expected = spread_samples_by_torch(*(part.double() for part in rays), guide, 300, times)
+    agree = ((lengths - expected[1]).abs() < 1e-4).all(dim=-1)
+    assert agree.float().mean() >= 0.96
+    agree &= expected[1].sum(dim=-1) > 0
+    torch.testing.assert_close(t_mids[agree].double(), expected[0][agree], atol=2e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("cascades", [1, 3])

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Adding up the samples of rays in Triton, forward and backward; nothing is kept in between."""
+
+import torch
+import triton
+import triton.language as tl
+from jaxtyping import Float
+from torch import Tensor
+
+from .compositing import Composited
+
+_LANES = 2048
+"""Samples that a program has at hand: as many rays as have room."""
+
+
+def composite(
+    density: Float[Tensor, "rays samples"],
+    rgb: Float[Tensor, "rays samples 3"],
+    t_mids: Float[Tensor, "rays samples"],
+    lengths: Float[Tensor, "rays samples"],
+) -> Composited:
+    """The twin of `compositing.composite_by_torch`, without a graph."""
+    rays, samples = density.shape
+    seen = torch.empty(rays, 6, device=density.device)
+    weights = torch.empty_like(density)
+    if rays:
+        width, block = _block(samples)
+        _composite[(triton.cdiv(rays, block),)](
+            density, rgb, t_mids, lengths, seen, weights, rays, samples, RAYS=block, SAMPLES=width
+        )
+    return Composited(seen[:, :3], *seen[:, 3:].unbind(dim=1), weights)
+
+
+def gradients(
+    density: Float[Tensor, "rays samples"],
+    rgb: Float[Tensor, "rays samples 3"],
+    t_mids: Float[Tensor, "rays samples"],
+    lengths: Float[Tensor, "rays samples"],
+    by_color: Float[Tensor, "rays 3"],
+    by_accumulation: Float[Tensor, " rays"],
+    by_depth: Float[Tensor, " rays"],
+    by_distortion: Float[Tensor, " rays"],
+) -> tuple[Float[Tensor, "rays samples"], Float[Tensor, "rays samples 3"]]:
+    """The loss's slopes by density and color, from those by what `composite` returned."""
+    rays, samples = density.shape
+    by_density, by_rgb = torch.empty_like(density), torch.empty_like(rgb)
+    if rays:
+        width, block = _block(samples)
+        others = torch.stack([by_accumulation, by_depth, by_distortion], dim=1)
+        slopes = torch.cat([by_color, others], dim=1)
+        _gradients[(triton.cdiv(rays, block),)](
+            density, rgb, t_mids, lengths, slopes, by_density, by_rgb, rays, samples,
+            RAYS=block, SAMPLES=width,
+        )  # fmt: skip
+    return by_density, by_rgb
+
+
+def _block(samples: int) -> tuple[int, int]:
+    """Samples of a ray rounded up to a power of two, and rays of a program."""
+    width = triton.next_power_of_2(samples)
+    return width, max(1, _LANES // width)
+
+
+@triton.jit
+def _weigh(optical_depth):
+    """What is left behind each sample, and how much each shows."""
+    reached = tl.cumsum(optical_depth, axis=1)
+    before = tl.exp(optical_depth - reached)
+    # The first terms of 1 - exp(-x): the difference would cancel for thin samples.
+    thin = optical_depth * (1 - optical_depth * (0.5 - optical_depth / 6))
+    hidden = tl.where(optical_depth < 0.01, thin, 1 - tl.exp(-optical_depth))
+    return tl.exp(-reached), before * hidden
+
+
+@triton.jit
+def _composite(
+    density, rgb, t_mids, lengths, seen, weights, rays, samples,
+    RAYS: tl.constexpr, SAMPLES: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64) * RAYS + tl.arange(0, RAYS)
+    column = tl.arange(0, SAMPLES)
+    inside = (row < rays)[:, None] & (column < samples)
+    places = row[:, None] * samples + column
+    length = tl.load(lengths + places, mask=inside, other=0.0)
+    t = tl.load(t_mids + places, mask=inside, other=0.0)
+    optical_depth = tl.load(density + places, mask=inside, other=0.0) * length
+    _, weight = _weigh(optical_depth)
+    tl.store(weights + places, weight, mask=inside)
+    alive = row < rays
+    for channel in tl.static_range(3):
+        color = tl.load(rgb + 3 * places + channel, mask=inside, other=0.0)
+        tl.store(seen + 6 * row + channel, tl.sum(weight * color, axis=1), mask=alive)
+    all_depth = tl.sum(optical_depth, axis=1)
+    tl.store(seen + 6 * row + 3, 1 - tl.exp(-all_depth), mask=alive)
+    tl.store(seen + 6 * row + 4, tl.sum(weight * t, axis=1), mask=alive)
+    place = t / (1 + t)
+    moment = weight * place
+    weight_before = tl.cumsum(weight, axis=1) - weight
+    moment_before = tl.cumsum(moment, axis=1) - moment
+    apart = 2 * tl.sum(weight * (place * weight_before - moment_before), axis=1)
+    within = tl.sum(weight * weight * length / ((1 + t) * (1 + t)), axis=1) / 3
+    tl.store(seen + 6 * row + 5, apart + within, mask=alive)
+
+
+@triton.jit
+def _gradients(
+    density, rgb, t_mids, lengths, slopes, by_density, by_rgb, rays, samples,
+    RAYS: tl.constexpr, SAMPLES: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64) * RAYS + tl.arange(0, RAYS)
+    column = tl.arange(0, SAMPLES)
+    alive = row < rays
+    inside = alive[:, None] & (column < samples)
+    places = row[:, None] * samples + column
+    length = tl.load(lengths + places, mask=inside, other=0.0)
+    t = tl.load(t_mids + places, mask=inside, other=0.0)
+    optical_depth = tl.load(density + places, mask=inside, other=0.0) * length
+    behind, weight = _weigh(optical_depth)
+
+    # By the weight of each sample. Of the distortion: the distances to all others by their weights.
+    place = t / (1 + t)
+    moment = weight * place
+    weight_before = tl.cumsum(weight, axis=1) - weight
+    moment_before = tl.cumsum(moment, axis=1) - moment
+    weight_behind = tl.cumsum(weight, axis=1, reverse=True) - weight
+    moment_behind = tl.cumsum(moment, axis=1, reverse=True) - moment
+    distances = place * (weight_before - weight_behind) - moment_before + moment_behind
+    own = weight * length / ((1 + t) * (1 + t)) / 3
+    by_distortion = tl.load(slopes + 6 * row + 5, mask=alive, other=0.0)[:, None]
+    by_depth = tl.load(slopes + 6 * row + 4, mask=alive, other=0.0)[:, None]
+    by_weight = by_depth * t + 2 * by_distortion * (distances + own)
+    for channel in tl.static_range(3):
+        slope = tl.load(slopes + 6 * row + channel, mask=alive, other=0.0)[:, None]
+        by_weight += slope * tl.load(rgb + 3 * places + channel, mask=inside, other=0.0)
+        tl.store(by_rgb + 3 * places + channel, slope * weight, mask=inside)
+
+    # More optical depth shows more of a sample, and less of all behind it.
+    hidden = tl.cumsum(by_weight * weight, axis=1, reverse=True) - by_weight * weight
+    escaped = tl.exp(-tl.sum(optical_depth, axis=1))[:, None]
+    by_accumulation = tl.load(slopes + 6 * row + 3, mask=alive, other=0.0)[:, None]
+    slope = by_weight * behind - hidden + by_accumulation * escaped
+    tl.store(by_density + places, slope * length, mask=inside)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run by a test as a program: compiles all kernels of Triton for a card that need not be there.
+
+The kernels' own entry points are called with tensors of the CPU; instead of a launch each kernel
+is compiled to machine code for the card, as its first launch would. Prints the kernels' names.
+"""
+
+import sys
+from collections import Counter
+from itertools import pairwise
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.runtime.driver import driver
+from triton.runtime.jit import JITFunction
+
+from neural_backend.fields.voxel_grid import VoxelGridField, grid_shape
+from neural_backend.kernels import (
+    adam_triton,
+    compositing_triton,
+    fused_mlp_triton,
+    hash_grid_triton,
+    ray_marching_triton,
+    voxel_grid_triton,
+)
+from neural_backend.kernels.hash_grid import hash_grid_layout
+from neural_backend.kernels.ray_marching import Guide
+from neural_backend.kernels.voxel_grid import GridRays, Space
+
+compiled: Counter[str] = Counter()
+
+
+class AbsentCard:
+    """A driver for a card of a given generation, which compiles and cannot launch."""
+
+    def __init__(self, generation: int) -> None:
+        self.target = GPUTarget("cuda", generation, 32)
+
+    def get_current_target(self) -> GPUTarget:
+        return self.target
+
+    def get_current_device(self) -> int:
+        return 0
+
+    def get_current_stream(self, _device: int) -> int:
+        return 0
+
+
+def compile_instead(kernel: JITFunction, *arguments: object, **options: object) -> None:
+    options["warmup"] = True
+    binary = run(kernel, *arguments, **options)
+    assert binary.asm["cubin"], kernel.__name__
+    compiled[kernel.__name__] += 1
+
+
+run = JITFunction.run
+JITFunction.run = compile_instead
+driver.set_active(AbsentCard(int(sys.argv[1])))
+
+points = torch.rand(64, 3)
+for features in (2, 4):
+    layout = hash_grid_layout(4, features, 10, 4, 64)
+    table = torch.zeros(layout.offsets[-1], features)
+    slope = torch.zeros(64, layout.num_features)
+    hash_grid_triton.encode(points, table, layout)
+    hash_grid_triton.encode(points, table.half(), layout)
+    hash_grid_triton.table_gradient(points, slope, layout)
+    hash_grid_triton.point_gradient(points, slope, table, layout)
+
+ones = torch.ones(8)
+for cone, samples, slices in ((0.0, 32, 1), (1 / 64, 24, 4)):
+    cascades = 3 if cone else 1
+    guide = Guide(
+        torch.zeros(slices * cascades * 16**3), 16, 0.01, cone, 1.0, 0.01, 1e-3, samples, slices
+    )
+    times = ones if slices > 1 else None
+    rays = (points[:8], points[:8], ones, ones, ones)
+    ray_marching_triton.spread_samples(*rays, guide, 700, times)
+
+samples = [torch.rand(8, 32), torch.rand(8, 32, 3), torch.rand(8, 32), torch.rand(8, 32)]
+compositing_triton.composite(*samples)
+compositing_triton.gradients(*samples, torch.rand(8, 3), ones, ones, ones)
+
+for sizes in ((32, 64, 16), (32, 64, 64, 4), (32, 32, 32, 32, 3), (32, 128, 128, 4)):
+    matrices = [torch.zeros(rows, columns) for columns, rows in pairwise(sizes)]
+    fused_mlp_triton.forward(torch.zeros(300, sizes[0]), matrices)
+    fused_mlp_triton.gradients(torch.zeros(300, sizes[0]), matrices, torch.zeros(300, sizes[-1]))
+
+adam_triton.take_step(ones, ones, ones, ones, (0.9, 0.99), 1e-15, torch.ones(()))
+
+for degree in (0, 1, 2):
+    for shell in (0.0, 0.5):
+        space = Space((0.0, 0.0, 0.0), 1.0, (1.0, 1.0, 1.0), 4.0, 1.0, shell)
+        field = VoxelGridField(space, torch.ones(grid_shape(space), dtype=torch.bool), degree, 0.0)
+        voxel_grid_triton.render(field.grid, points, points)
+        rays = GridRays(points, points, torch.rand(64, 4), points, points[:, 0].clone(), points)
+        touched = torch.zeros(len(field.rows), dtype=torch.uint8)
+        gradient = torch.zeros_like(field.rows)
+        voxel_grid_triton.learn(field.grid, rays, gradient, touched, points.clone(), 0.1 * shell)
+
+sys.stdout.write(" ".join([triton.__version__, *sorted(compiled)]))
