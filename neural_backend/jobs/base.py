@@ -143,13 +143,22 @@ def explain(error: Exception) -> JobError:
             "There is not enough memory for this job.",
             "Use smaller images, a lower preset or a coarser resolution, or close other programs.",
         )
+    if isinstance(error, RuntimeError) and "CUDA" in text:
+        return JobError(
+            f"The graphics card stopped working: {_first_line(text)}.",
+            "Resume the run with the device cpu: it goes on from its last checkpoint. Before the "
+            "card is used again, stop the worker; if it fails again, renew its driver.",
+        )
     if isinstance(error, OSError) and error.strerror:
         return JobError(f"{error.strerror}{where}.", "Check the file and start the job again.")
-    first_line = (text.strip().splitlines() or ["no details"])[0][:200].rstrip(".")
     return JobError(
-        f"An unforeseen {type(error).__name__} stopped the job: {first_line}.",
+        f"An unforeseen {type(error).__name__} stopped the job: {_first_line(text)}.",
         "The full report is in the log; please send it to the developers.",
     )
+
+
+def _first_line(text: str) -> str:
+    return (text.strip().splitlines() or ["no details"])[0][:200].rstrip(".")
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -26,7 +26,7 @@ def take_step(
         )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def _take_step(
     values, slopes, firsts, seconds, size, beta1, beta2, epsilon, count, BLOCK: tl.constexpr
 ):

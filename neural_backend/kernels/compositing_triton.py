@@ -72,7 +72,7 @@ def _weigh(optical_depth):
     return tl.exp(-reached), before * hidden
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rays"])
 def _composite(
     density, rgb, t_mids, lengths, seen, weights, rays, samples,
     RAYS: tl.constexpr, SAMPLES: tl.constexpr,
@@ -102,7 +102,7 @@ def _composite(
     tl.store(seen + 6 * row + 5, apart + within, mask=alive)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rays"])
 def _gradients(
     density, rgb, t_mids, lengths, slopes, by_density, by_rgb, rays, samples,
     RAYS: tl.constexpr, SAMPLES: tl.constexpr,

@@ -129,7 +129,7 @@ def _add_matrix(weights, sums, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     tl.atomic_add(weights + places, sums, sem="relaxed")
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["points"])
 def _forward(
     inputs, weights, out, points, num_inputs, num_outputs,
     INPUTS: tl.constexpr, WIDTH: tl.constexpr, OUTPUTS: tl.constexpr, HIDDEN: tl.constexpr,
@@ -146,7 +146,7 @@ def _forward(
     _store_rows(out, result, row, points, num_outputs, OUTPUTS)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["points", "tiles"])
 def _gradients(
     inputs, weights, slope, by_inputs, by_weights, points, tiles, num_inputs, num_outputs,
     INPUTS: tl.constexpr, WIDTH: tl.constexpr, OUTPUTS: tl.constexpr, HIDDEN: tl.constexpr,

@@ -128,7 +128,7 @@ def _entry(x, y, z, resolution, entries):
     return (hashed & (entries - 1).to(tl.uint32)).to(tl.int64)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def _encode(points, table, levels, out, count, FEATURES: tl.constexpr, BLOCK: tl.constexpr):
     rows = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     level = tl.program_id(1)
@@ -155,7 +155,7 @@ def _encode(points, table, levels, out, count, FEATURES: tl.constexpr, BLOCK: tl
     tl.store(out + rows[:, None] * width + level * FEATURES + features, total, inside[:, None])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["extra", "count"])
 def _add_to_table(
     points, slope, levels, gradients, extra, count, FEATURES: tl.constexpr, BLOCK: tl.constexpr
 ):
@@ -190,7 +190,7 @@ def _add_to_table(
         tl.atomic_add(gradients + places, weight[:, None] * seen, some, sem="relaxed")
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def _slope_of_points(
     points, slope, table, levels, out, count,
     LEVELS: tl.constexpr, FEATURES: tl.constexpr, BLOCK: tl.constexpr,

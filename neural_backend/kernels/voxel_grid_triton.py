@@ -191,7 +191,7 @@ def _trace(
     return red, green, blue, passes, depth
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["size_x", "size_y", "size_z", "count"])
 def _render(
     origins, directions, index, skip, rows, row_stride, size_x, size_y, size_z, space, out, count,
     CHANNELS: tl.constexpr, BASIS: tl.constexpr, RAYS: tl.constexpr,
@@ -231,7 +231,7 @@ def _place(t, space):
     return halves
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["size_x", "size_y", "size_z", "count"])
 def _learn(
     origins, directions, rgba, backgrounds, jitters, gains,
     index, skip, rows, row_stride, size_x, size_y, size_z, space,

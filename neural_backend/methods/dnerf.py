@@ -140,13 +140,14 @@ class DNeRF(HierarchicalMethod):
     ) -> dict[str, float | Tensor]:
         """Takes a step on the squared errors of the networks; `mse` is the one that is shown's."""
         self._rays.leave_out_misses(batches)
+        count = progress.part_of(self.config.rays)
         share, num_views = self.config.curriculum, batches.num_views
         learned_from = views_so_far(progress.fraction, share, num_views)
         if self.moves and learned_from < num_views:
             self._curriculum = self._curriculum or TimeCurriculum(batches)
-            batch = self._curriculum.draw(self.config.rays, learned_from, generator)
+            batch = self._curriculum.draw(count, learned_from, generator)
         else:
-            batch = batches.draw(self.config.rays, generator)
+            batch = batches.draw(count, generator)
         _, errors = self._rays.errors(batch, generator_for(self.device, generator))
         loss = torch.stack(errors).sum()
         self._learner.step(loss, progress.fraction)

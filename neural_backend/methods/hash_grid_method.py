@@ -77,15 +77,12 @@ class HashGridMethod(ABC):
 
     def warm_up(self) -> None:
         """Compiles the kernels by learning from a few rays."""
-        if self.device.type != "cpu":
-            return
         tiny = self._untrained()
-        center = self.bounds.mean(dim=0)
-        rays = Rays(
-            center.expand(4, 3), F.normalize(torch.ones(4, 3), dim=-1), None, torch.zeros(4).long()
-        )
-        random = torch.rand(4, self.randoms_per_ray)
-        tiny._learn(RayBatch(rays, torch.ones(4, 4)), random, 0.0)
+        center, ones = self.bounds.mean(dim=0), torch.ones(4, 4, device=self.device)
+        views = torch.zeros(4, dtype=torch.long, device=self.device)
+        rays = Rays(center.expand(4, 3), F.normalize(ones[:, :3], dim=-1), None, views)
+        random = torch.rand(4, self.randoms_per_ray, device=self.device)
+        tiny._learn(RayBatch(rays, ones), random, 0.0)
         tiny.render_rays(rays)
         tiny.density(center[None])
         tiny.color(center[None], rays.directions[:1])
@@ -141,8 +138,9 @@ class HashGridMethod(ABC):
             self._look_around(generator)
         hard_pixels = self._hard_pixels
         draw = batches.draw_pixels if hard_pixels is None else hard_pixels.draw
-        pixels = draw(self._num_rays, generator)
-        random = torch.rand(self._num_rays, self.randoms_per_ray, generator=generator)
+        count = progress.part_of(self._num_rays)
+        pixels = draw(count, generator)
+        random = torch.rand(count, self.randoms_per_ray, generator=generator)
         random = random.to(self.device)
         result = self._learn(batches.rays(pixels), random, progress.fraction)
         if hard_pixels is not None:

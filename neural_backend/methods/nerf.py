@@ -93,7 +93,7 @@ class NeRF(HierarchicalMethod):
     ) -> dict[str, float | Tensor]:
         """Takes a step on the squared errors of both networks (eq. 6); `mse` is the last one's."""
         self._rays.leave_out_misses(batches)
-        batch = batches.draw(self.config.rays, generator)
+        batch = batches.draw(progress.part_of(self.config.rays), generator)
         _, errors = self._rays.errors(batch, generator_for(self.device, generator))
         loss = torch.stack(errors).sum()
         self._learner.step(loss, progress.fraction)

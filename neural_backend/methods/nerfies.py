@@ -178,7 +178,7 @@ class Nerfies(HierarchicalMethod):
         self._rays.leave_out_misses(batches)
         if self.moves:
             self._warp.alpha.fill_(self._alpha(progress.fraction))
-        batch = batches.draw(self.config.rays, generator)
+        batch = batches.draw(progress.part_of(self.config.rays), generator)
         random = generator_for(self.device, generator)
         shown, errors = self._rays.errors(batch, random)
         loss = torch.stack(errors).sum()

@@ -85,8 +85,6 @@ class VoxelGrid:
 
     def warm_up(self) -> None:
         """Compiles the kernels by learning from a few rays."""
-        if self.device.type != "cpu":
-            return
         tiny = VoxelGrid(
             replace(self.config, resolutions=(8,), resolutions_unbounded=(8,)),
             self._bounds,
@@ -94,15 +92,13 @@ class VoxelGrid:
             1,
             self.device,
         )
-        center = self._bounds.mean(dim=0)
-        rays = Rays(center.expand(4, 3) - 2.0, F.normalize(torch.ones(4, 3), dim=-1))
+        center, ones = self.bounds.mean(dim=0), torch.ones(4, 4, device=self.device)
+        whole = ones[:, :3].contiguous()
+        rays = Rays(center - 2.0 * whole, F.normalize(whole, dim=-1))
         tiny.render_rays(rays)
         tiny.density(center[None])
-        whole = torch.full((4, 3), 0.5)
-        tiny._update(
-            GridRays(rays.origins, rays.directions, torch.ones(4, 4), whole, whole[:, 0], whole +
-            0.5), 1.0
-        )  # fmt: skip
+        shown = GridRays(rays.origins, rays.directions, ones, whole, whole[:, 0] / 2, whole)
+        tiny._update(shown, 1.0)
         lens = Intrinsics(
             width=2, height=2, focal_x_px=2.0, focal_y_px=2.0, center_x_px=1.0, center_y_px=1.0
         )
@@ -160,7 +156,7 @@ class VoxelGrid:
             self._batches = batches
         self._refine_if_due(progress.fraction, batches, generator)
         self._prune_if_due(progress.step)
-        count = self.config.rays
+        count = progress.part_of(self.config.rays)
         batch = batches.draw(count, generator)
         random = torch.rand(count, 4, generator=generator).to(self.device)
         views = batch.rays.views

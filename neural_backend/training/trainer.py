@@ -14,16 +14,25 @@ from torch import Tensor
 from ..protocol.errors import JobError
 from .checkpoint import SavedProgress
 
+SMALLEST_SHARE = 1 / 64
 RATE_WINDOW_S = 8.0
 """The remaining time is told from the speed over this long: steps slow down as a field grows."""
 
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """Where a training stands; `fraction` runs from 0 to 1 whatever the budget is."""
+    """Where a training stands; `fraction` runs from 0 to 1 whatever the budget is.
+
+    `share` is less than 1 where memory was too small for whole steps.
+    """
 
     step: int
     fraction: float
+    share: float = 1.0
+
+    def part_of(self, count: int) -> int:
+        """How many rays or points to take in a step that would take `count`."""
+        return max(1, int(self.share * count))
 
 
 class Trainable(Protocol):
@@ -139,6 +148,7 @@ class _Training:
         self.clock = Stopwatch(resume.seconds if resume else 0.0)
         self.saved_at = self.clock.seconds
         self.loss: float | Tensor = math.nan
+        self.share = 1.0
         fraction = self.fraction()
         self.evaluate_at = deque(sorted(at for at in config.evaluate_at if at > fraction))
         self.recent: deque[tuple[float, float]] = deque([(self.clock.seconds, fraction)])
@@ -167,9 +177,14 @@ class _Training:
         self.clock.go()
         reported_at = self.clock.seconds
         while (fraction := self.fraction()) < 1:
-            values = self.method.train_step(
-                self.batches, TrainingProgress(self.step, fraction), self.generator
-            )
+            progress = TrainingProgress(self.step, fraction, self.share)
+            try:
+                values = self.method.train_step(self.batches, progress, self.generator)
+            except torch.OutOfMemoryError:
+                if self.share <= SMALLEST_SHARE:
+                    raise
+                yield self._take_smaller_steps()
+                continue
             self.loss = values["loss"]
             self.step += 1
             if not isinstance(self.loss, Tensor):
@@ -190,6 +205,12 @@ class _Training:
             self._check_loss()
         self.clock.pause()
         yield self._report("training")
+
+    def _take_smaller_steps(self) -> TrainingReport:
+        self.share /= 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return self._report("training with fewer rays a step, as memory was full")
 
     def save_if_new(self) -> None:
         """Saves unless there is nothing that the last checkpoint does not have."""

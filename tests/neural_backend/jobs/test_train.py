@@ -2,6 +2,7 @@
 import errno
 import json
 import os
+import warnings
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from PIL import Image
 
 import neural_backend as nf
-from neural_backend.jobs import base, run, start
+from neural_backend.jobs import base, devices, run, start
 from neural_backend.jobs import train as training_job
 from neural_backend.jobs.run_folder import RunFolder
 from neural_backend.methods import registry
@@ -207,9 +208,32 @@ def test_what_the_user_can_put_right_is_said_and_nothing_is_written(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_cuda_where_there_is_none_is_said_with_a_remedy(capture, tmp_path):
+@pytest.mark.parametrize(
+    ("built_for", "warning", "complaint"),
+    [
+        (None, "", "torch computes on CPUs alone"),
+        ("13.0", "", "no usable CUDA device"),
+        (
+            "13.0",
+            "The NVIDIA driver on your system is too old.",
+            "driver on your system is too old",
+        ),
+    ],
+)
+def test_cuda_where_there_is_none_is_said_with_a_remedy(
+    capture, tmp_path, monkeypatch, built_for, warning, complaint
+):
+    def is_available() -> bool:
+        if warning:
+            warnings.warn(warning, UserWarning, stacklevel=1)
+        return False
+
+    monkeypatch.setattr(torch.version, "cuda", built_for)
+    if warning:
+        monkeypatch.setattr(devices, "available_devices", lambda: ("cpu",))
+        monkeypatch.setattr(torch.cuda, "is_available", is_available)
     failed = list(run(job_for(capture, tmp_path / "run", device="cuda")))[-1]
-    assert "no usable CUDA device" in failed.message
+    assert complaint in failed.message
     assert "cpu" in failed.remedy
 
 
@@ -290,6 +314,10 @@ def test_a_run_folder_below_a_file_is_named(capture, tmp_path):
         (OSError(errno.ENOSPC, "No space left on device"), "disk is full"),
         (PermissionError(errno.EACCES, "Permission denied", "/a/b"), "/a/b"),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "/a/c"), "/a/c"),
+        (
+            RuntimeError("CUDA error: unspecified launch failure\nmore"),
+            "card stopped working: CUDA",
+        ),
         (ZeroDivisionError("division by zero"), "unforeseen ZeroDivisionError"),
         (JobError("as it is"), "as it is"),
     ],

@@ -184,6 +184,34 @@ def test_the_remaining_time_is_told_from_the_speed(monkeypatch):
     assert halfway.seconds == pytest.approx(10.0)
 
 
+class HungryMethod(TinyMethod):
+    """Has memory for `room` rays a step, and notes how many it was asked to take."""
+
+    room = 10
+
+    def train_step(self, batches, progress, generator):
+        self.asked = [*getattr(self, "asked", []), progress.part_of(64)]
+        if self.asked[-1] > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().train_step(batches, progress, generator)
+
+
+def test_where_memory_is_full_steps_take_fewer_rays_and_it_is_said():
+    method = HungryMethod(TinyConfig(), BOUNDS, False, 1, torch.device("cpu"))
+    reports = list(train(method, OrangeBatches(), TrainerConfig(steps=5), lambda progress: None))
+    assert method.asked == [64, 32, 16, *[8] * 5]
+    assert sum("memory was full" in report.stage for report in reports) == 3
+    assert reports[-1].step == 5
+
+
+def test_where_not_even_the_smallest_step_fits_the_training_ends():
+    method = HungryMethod(TinyConfig(), BOUNDS, False, 1, torch.device("cpu"))
+    method.room = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        list(train(method, OrangeBatches(), TrainerConfig(steps=5), lambda progress: None))
+    assert method.asked == [64, 32, 16, 8, 4, 2, 1]
+
+
 def test_a_budget_is_required():
     with pytest.raises(ValueError, match="budget"):
         TrainerConfig()
