@@ -42,12 +42,13 @@ class DeformableNGPConfig(InstantNGPConfig):
     allow it, and at least one does, or one `hull_margin` cells away.
 
     What ends in `_unbounded` takes the place of what is called so without it where the scene is:
-    surroundings hardly move, and what comes and goes in them no displacement explains. So does what
-    ends in `_many_sided` where every moment of an object is seen from several sides: what is there
-    can be learned as it is, in a slice for each moment up to that number, and from pixels that are
-    drawn by their error. Seen from one side, only other moments tell a moment's depth, and errors
-    would be learned by heart. Pictures of an unbounded scene have an `exposure` each only where
-    moments are many-sided.
+    surroundings hardly move, and what comes and goes in them no displacement explains; what moves
+    is a small part of the pictures, so pixels are drawn by their error, and rates stay high for
+    longer. So does what ends in `_many_sided` where every moment of an object is seen from several
+    sides: what is there can be learned as it is, in a slice for each moment up to that number, and
+    from pixels that are drawn by their error. Seen from one side, only other moments tell a
+    moment's depth, and errors would be learned by heart. Pictures of an unbounded scene have an
+    `exposure` each only where moments are many-sided.
 
     Source: Yang et al. 2024, "Deformable 3D Gaussians", sec. 3.3 (noise on the time, fading).
     """
@@ -70,6 +71,8 @@ class DeformableNGPConfig(InstantNGPConfig):
     deformation_rate_unbounded: float = 0.1
     samples_per_step_unbounded: int = 2**12
     final_samples_per_step_unbounded: int = 2**13
+    decay_from_unbounded: float = 0.7
+    hard_pixels_unbounded: int = 4
     handed_on_many_sided: int = 16
     deformation_rate_many_sided: float = 0.4
     slices_many_sided: int = 64
