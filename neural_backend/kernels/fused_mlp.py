@@ -24,9 +24,15 @@ def mlp(
     On CUDA in bfloat16 with sums of single precision, else in the precision of the matrices.
     """
     hidden, width = len(matrices) - 1, max(max(matrix.shape) for matrix in matrices)
-    if uses_triton(inputs) and 1 <= hidden <= MOST_HIDDEN_LAYERS and width <= WIDEST:
+    fits = 1 <= hidden <= MOST_HIDDEN_LAYERS and width <= WIDEST
+    if fits and uses_triton(inputs) and _multiplies_bfloat16(inputs.device):
         return _TritonMLP.apply(inputs, *matrices)
     return mlp_by_torch(inputs, matrices)
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether a card has bfloat16 in hardware, as all have from Ampere on; the interpreter does."""
+    return device.type == "cpu" or torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def mlp_by_torch(

@@ -24,15 +24,14 @@ def launched_kernels() -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("generation", [75, 90])
-def test_every_kernel_becomes_machine_code_for_cards_that_need_not_be_there(generation, tmp_path):
+def test_every_kernel_becomes_machine_code_for_a_card_that_need_not_be_there(tmp_path):
     pytest.importorskip("triton", reason="Triton is made for Linux alone")
     environment = {
         **{key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"},
         "TRITON_CACHE_DIR": str(tmp_path),
         "PYTHONPATH": str(KERNELS.parents[1]),
     }
-    command = [sys.executable, str(Path(__file__).with_name("compile_triton.py")), str(generation)]
+    command = [sys.executable, str(Path(__file__).with_name("compile_triton.py")), "90"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr[-3000:]
     assert set(done.stdout.split()[1:]) == launched_kernels()
