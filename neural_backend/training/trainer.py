@@ -177,13 +177,11 @@ class _Training:
         self.clock.go()
         reported_at = self.clock.seconds
         while (fraction := self.fraction()) < 1:
-            progress = TrainingProgress(self.step, fraction, self.share)
-            try:
-                values = self.method.train_step(self.batches, progress, self.generator)
-            except torch.OutOfMemoryError:
-                if self.share <= SMALLEST_SHARE:
-                    raise
+            values = self._step_or_nothing(TrainingProgress(self.step, fraction, self.share))
+            if values is None:
+                self.clock.pause()
                 yield self._take_smaller_steps()
+                self.clock.go()
                 continue
             self.loss = values["loss"]
             self.step += 1
@@ -205,6 +203,18 @@ class _Training:
             self._check_loss()
         self.clock.pause()
         yield self._report("training")
+
+    def _step_or_nothing(self, progress: TrainingProgress) -> dict[str, float | Tensor] | None:
+        """A step of the method; None where memory was too small and a smaller one may fit.
+
+        What the failed step held is free only when its error is gone, so after this has returned.
+        """
+        try:
+            return self.method.train_step(self.batches, progress, self.generator)
+        except torch.OutOfMemoryError:
+            if self.share <= SMALLEST_SHARE:
+                raise
+            return None
 
     def _take_smaller_steps(self) -> TrainingReport:
         self.share /= 2

@@ -204,6 +204,15 @@ def test_where_memory_is_full_steps_take_fewer_rays_and_it_is_said():
     assert reports[-1].step == 5
 
 
+def test_the_clock_stands_still_while_it_is_said_that_memory_was_full(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    method = HungryMethod(TinyConfig(), BOUNDS, False, 1, torch.device("cpu"))
+    for report in train(method, OrangeBatches(), TrainerConfig(steps=5), lambda progress: None):
+        now[0] += 100.0
+        assert report.seconds == 0.0
+
+
 def test_where_not_even_the_smallest_step_fits_the_training_ends():
     method = HungryMethod(TinyConfig(), BOUNDS, False, 1, torch.device("cpu"))
     method.room = 0
