@@ -169,7 +169,7 @@ def test_other_pictures_are_never_mixed_with_or_replaced_unasked(
     place(scene.objects["Camera 0"], look_at(np.array([3.0, 3.0, 3.0]), CORNER))
     with pytest.raises(SceneError, match="other pictures"):
         take(scene, tmp_path)
-    assert take(scene, tmp_path, overwrite=True)[-1].rendered == 3
+    assert [step.rendered for step in take(scene, tmp_path, overwrite=True)][-3:] == [1, 2, 3]
     with pytest.raises(SceneError, match="already a capture"):
         take(scene, tmp_path)
     assert own.read_bytes() == b"mine"
