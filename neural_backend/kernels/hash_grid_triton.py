@@ -128,6 +128,16 @@ def _entry(x, y, z, resolution, entries):
     return (hashed & (entries - 1).to(tl.uint32)).to(tl.int64)
 
 
+@triton.jit
+def _corner(number: tl.constexpr, x, y, z, along_x, along_y, along_z, resolution, entries):
+    """The entry at a corner of points' cells, in its level, and the corner's weight."""
+    weight = along_x if number & 1 else 1 - along_x
+    weight *= along_y if number & 2 else 1 - along_y
+    weight *= along_z if number & 4 else 1 - along_z
+    entry = _entry(x + (number & 1), y + (number >> 1 & 1), z + (number >> 2), resolution, entries)
+    return entry, weight
+
+
 @triton.jit(do_not_specialize=["count"])
 def _encode(points, table, levels, out, count, FEATURES: tl.constexpr, BLOCK: tl.constexpr):
     rows = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -143,13 +153,8 @@ def _encode(points, table, levels, out, count, FEATURES: tl.constexpr, BLOCK: tl
     features = tl.arange(0, FEATURES)
     total = tl.zeros((BLOCK, FEATURES), tl.float32)
     for corner in tl.static_range(8):
-        weight = along_x if corner & 1 else 1 - along_x
-        weight *= along_y if corner & 2 else 1 - along_y
-        weight *= along_z if corner & 4 else 1 - along_z
-        entry = first + _entry(
-            x + (corner & 1), y + (corner >> 1 & 1), z + (corner >> 2), resolution, entries
-        )
-        places = entry[:, None] * FEATURES + features
+        entry, weight = _corner(corner, x, y, z, along_x, along_y, along_z, resolution, entries)
+        places = (first + entry)[:, None] * FEATURES + features
         total += weight[:, None] * tl.load(table + places, mask=inside[:, None], other=0.0)
     width = tl.num_programs(1) * FEATURES
     tl.store(out + rows[:, None] * width + level * FEATURES + features, total, inside[:, None])
@@ -178,13 +183,8 @@ def _add_to_table(
         slope + rows[:, None] * width + level * FEATURES + features, inside[:, None], other=0.0
     )
     for corner in tl.static_range(8):
-        weight = along_x if corner & 1 else 1 - along_x
-        weight *= along_y if corner & 2 else 1 - along_y
-        weight *= along_z if corner & 4 else 1 - along_z
-        entry = first + _entry(
-            x + (corner & 1), y + (corner >> 1 & 1), z + (corner >> 2), resolution, entries
-        )
-        places = entry[:, None] * FEATURES + features
+        entry, weight = _corner(corner, x, y, z, along_x, along_y, along_z, resolution, entries)
+        places = (first + entry)[:, None] * FEATURES + features
         # An empty share of a point on a face needs no turn at an entry.
         some = (inside & (weight != 0))[:, None]
         tl.atomic_add(gradients + places, weight[:, None] * seen, some, sem="relaxed")
