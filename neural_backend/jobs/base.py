@@ -143,7 +143,7 @@ def explain(error: Exception) -> JobError:
             "There is not enough memory for this job.",
             "Use smaller images, a lower preset or a coarser resolution, or close other programs.",
         )
-    if isinstance(error, RuntimeError) and "CUDA" in text:
+    if isinstance(error, RuntimeError) and "CUDA error" in text:
         return JobError(
             f"The graphics card stopped working: {_first_line(text)}.",
             "Resume the run with the device cpu: it goes on from its last checkpoint. Before the "
