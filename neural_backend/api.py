@@ -15,7 +15,6 @@ from .jobs import start
 from .jobs.base import OnEvent, answer_of
 from .jobs.devices import choose_device
 from .jobs.run_folder import RunFolder
-from .jobs.train import run as run_training
 from .jobs.trained_method import load_method
 from .methods.base import Method
 from .protocol.messages import (
@@ -88,7 +87,7 @@ def train(
         evaluations=evaluations,
         settings=tuple(settings),
     )
-    return answer_of(run_training(job, given), on_event)
+    return answer_of(start(job, given), on_event)
 
 
 def load_run(run: str | Path, device: str = "auto") -> Method:

@@ -8,7 +8,6 @@ from .datasets.shape_set import ShapeSamples
 from .jobs import start
 from .jobs.base import OnEvent, answer_of
 from .jobs.devices import choose_device
-from .jobs.fit_shape import run as run_fitting
 from .jobs.run_folder import RunFolder
 from .jobs.shape_family import ShapeFamily
 from .jobs.trained_method import load_shapes
@@ -65,7 +64,7 @@ def fit_shape(
         checkpoint_seconds=checkpoint_seconds,
         settings=tuple(settings),
     )
-    return answer_of(run_fitting(job, measured or None), on_event)
+    return answer_of(start(job, measured or None), on_event)
 
 
 def fit_latent(

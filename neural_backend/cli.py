@@ -81,9 +81,11 @@ class Interruption:
 def run(job: Job, interruption: Interruption) -> int:
     """Does the job with a progress bar. Returns the exit status."""
     from .jobs import run as run_job  # imports torch, so not before it is needed
+    from .kernels import process_group
 
+    process_group.join()
     events = run_job(job)
-    with ProgressDisplay() as display:
+    with ProgressDisplay(quiet=process_group.rank() > 0) as display:
         for event in events:
             interruption.note(event)
             display.show(event)
@@ -94,7 +96,8 @@ def run(job: Job, interruption: Interruption) -> int:
     if isinstance(event, JobFailed):
         sys.stderr.write(f"neural-fields: {event.message} {event.remedy}".rstrip() + "\n")
         return FAILED
-    sys.stdout.write(sentence(event) + "\n")
+    if process_group.rank() == 0:
+        sys.stdout.write(sentence(event) + "\n")
     return DONE
 
 

@@ -33,15 +33,16 @@ LINE_EVERY_S = 5.0
 
 
 class ProgressDisplay:
-    """Shows the progress of one job on stderr: a bar for each stage."""
+    """Shows the progress of one job on stderr: a bar for each stage; nothing where it is quiet."""
 
-    def __init__(self) -> None:
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
         self._bars: Any = None
         self._tasks: dict[str, Any] = {}
         self._stage, self._lined_at = "", 0.0
 
     def __enter__(self) -> "ProgressDisplay":
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not self._quiet:
             self._bars = _bars()
             self._bars.start()
         return self
@@ -56,6 +57,8 @@ class ProgressDisplay:
             self._bars.stop()
 
     def show(self, event: Event) -> None:
+        if self._quiet:
+            return
         if isinstance(event, Warned):
             self.say(f"Warning: {event.message}")
         elif isinstance(event, Progress) and self._bars is not None:

@@ -40,6 +40,7 @@ from ..protocol.messages import (
     TraceShape,
     Train,
 )
+from .many_processes import run_together
 
 OnEvent = Callable[[Event], None]
 
@@ -68,8 +69,10 @@ JOB_MODULES: dict[type, str] = {
 }
 
 
-def start(job: Job) -> Generator[Event, None, None]:
+def start(job: Job, *given: Any) -> Generator[Event, None, None]:
     """The events of a job as they come, ending with the one that answers it.
+
+    `given` are things in memory that stand in for files that the job names, where it takes any.
 
     Raises:
         JobError: for whatever the user can put right.
@@ -77,7 +80,7 @@ def start(job: Job) -> Generator[Event, None, None]:
     if type(job) not in JOB_MODULES:
         raise ValueError(f"expected a job, got {type(job).__name__}")
     module = import_module(f".{JOB_MODULES[type(job)]}", package=__package__)
-    yield from module.run(job)
+    yield from run_together(job, lambda mine: module.run(mine, *given))
 
 
 def answer_of(events: Iterable[Event], on_event: OnEvent | None = None) -> Any:

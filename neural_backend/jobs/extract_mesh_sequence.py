@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ..datasets.capture import View
+from ..kernels import process_group
 from ..meshing.isosurface import Isosurface
 from ..meshing.mesh import read_ply_counts, write_mesh
 from ..methods.base import DynamicMethod, Method
@@ -71,6 +72,7 @@ def run(job: ExtractMeshSequence) -> Generator[Event, None, None]:
         for frame, moment in moments.items()
         if plan.times.get(str(frame)) != moment or not files[frame].is_file()
     }
+    process_group.wait()  # or one would list as missing what another is at
     if missing:
         yield from _extract(job, run_folder, plan, missing, files)
     counts = np.array([read_ply_counts(file) for file in files.values()])
@@ -106,11 +108,22 @@ def _extract(
         yield Warned(job_id=job.job_id, message=message)
     bounds = mesh_bounds(job, method)
     views = yield from guiding_views(job, run_folder)
+    writes_plan = process_group.rank() == 0
     if plan.level <= 0:
         yield Progress(job_id=job.job_id, stage="choosing the level", done=0, total=1, unit="")
-        plan.level = job.level if job.level > 0 else _common_level(method, moments, bounds, views)
-    started = time.monotonic()
-    for index, (frame, moment_time) in enumerate(moments.items()):
+        plan.level = job.level
+        if plan.level <= 0 and writes_plan:
+            plan.level = _common_level(method, moments, bounds, views)
+        plan.level = process_group.first_says(plan.level)
+    # Forgotten first and noted last: a file that is noted is whole and of this plan.
+    made = {str(frame): moment_time for frame, moment_time in moments.items()}
+    plan.times = {frame: at for frame, at in plan.times.items() if frame not in made}
+    folder = next(iter(files.values())).parent
+    if writes_plan:
+        _write_plan(plan, folder)
+    process_group.wait()
+    started, mine = time.monotonic(), process_group.part(list(moments.items()))
+    for index, (frame, moment_time) in enumerate(mine):
         moment = Moment(method, moment_time)
         surface = Isosurface(moment.density, plan.level, inside_above=True, bounds=bounds)
         steps = extract_at(job, surface, moment, views)
@@ -121,14 +134,16 @@ def _extract(
                 mesh = finished.value
                 break
             # Shares of a mesh's stages are no shares of its time, so a mesh counts when it is done.
-            yield _progress(job, index, len(moments), started, f"meshes: {step.stage}")
-        # Forgotten first and noted last: a file that is noted is whole and of this plan.
-        plan.times.pop(str(frame), None)
-        _write_plan(plan, files[frame].parent)
+            yield _progress(job, index, len(mine), started, f"meshes: {step.stage}")
         write_mesh(mesh, files[frame])
-        plan.times[str(frame)] = moment_time
-        _write_plan(plan, files[frame].parent)
-        yield _progress(job, index + 1, len(moments), started, "meshes")
+        if writes_plan:
+            plan.times[str(frame)] = moment_time
+            _write_plan(plan, folder)
+        yield _progress(job, index + 1, len(mine), started, "meshes")
+    process_group.wait()
+    if writes_plan:
+        plan.times |= made
+        _write_plan(plan, folder)
 
 
 def _progress(

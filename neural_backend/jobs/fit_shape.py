@@ -26,6 +26,7 @@ from ..protocol.messages import Event, FitShape, Progress, ShapesFitted, Warned
 from ..training.checkpoint import Checkpoint, SavedProgress, save_checkpoint
 from ..training.trainer import TrainerConfig, TrainingReport, train
 from .devices import choose_device
+from .many_processes import check_method
 from .run_folder import RunFolder, RunRecord
 from .shape_elements import write_elements
 from .trained_method import LearnedShapes, forget_methods, keep_method, restore_shapes
@@ -52,6 +53,7 @@ def run(
     paths = _mesh_paths(job, folder if checkpoint else None)
     if checkpoint is None:
         record = _fresh_record(job, len(paths) if shapes is None else len(shapes))
+    check_method(record.method, len(paths) if shapes is None else len(shapes))
     if shapes is None:
         shapes = yield from _measure(job.job_id, paths, record)
     if checkpoint is None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..datasets.capture import View
 from ..datasets.loading import load_cameras
+from ..kernels import process_group
 from ..methods.base import Method
 from ..protocol.errors import JobError
 from ..protocol.messages import Event, Progress, RenderViews, ViewsReady, Warned
@@ -81,13 +82,15 @@ def run(job: RenderViews) -> Generator[Event, None, None]:
             "are kept; render with overwrite to replace them."
         )
         yield Warned(job_id=job.job_id, message=message)
+    process_group.wait()  # or one would list as missing what another is at
+    missing = process_group.part(missing)
     if missing:
         yield Progress(job_id=job.job_id, stage="loading the field", done=0, total=1, unit="")
         method = load_method(run_folder, choose_device(job.device))
         yield from _render(job, method, missing)
-    video = ""
-    if job.video:
-        video = str(output.absolute() / "views.mp4")
+    process_group.wait()
+    video = str(output.absolute() / "views.mp4") if job.video else ""
+    if job.video and process_group.rank() == 0:
         yield from _encode(job, [frame.picture for frame in frames], Path(video))
     yield ViewsReady(
         job_id=job.job_id,

@@ -28,6 +28,7 @@ from ..training.checkpoint import (
 from ..training.trainer import TrainerConfig, TrainingReport, train
 from .devices import choose_device
 from .held_out import HeldOut, some_held_out_views
+from .many_processes import check_method
 from .pictures import load_pictures
 from .previews import Previews
 from .run_folder import RunFolder, RunRecord
@@ -55,6 +56,7 @@ def run(job: Train, capture: Capture | None = None) -> Generator[Event, None, No
         yield Warned(job_id=job.job_id, message=warning)
     if checkpoint is None:
         record = _fresh_record(job, device, capture)
+        check_method(record.method)
         folder = RunFolder.create(job.run)
     record = replace(
         record,

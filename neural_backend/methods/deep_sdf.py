@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..datasets.shape_set import ShapeSet
 from ..fields.deep_sdf import DeepSDFField
+from ..kernels import process_group
 from ..meshing.isosurface import Isosurface
 from ..sampling.bends import Bends, draw_bends
 from ..training.adam_state import Rate, ScheduledAdam
@@ -148,18 +149,22 @@ class DeepSDF(OptimizedShapes):
         """Takes a step on some shapes: clamped distances, and the prior on their codes (eq. 9)."""
         config = self.config
         num_codes = len(self.network.codes)
-        chosen = torch.randperm(num_codes, generator=generator)[: config.shapes]
+        count = min(num_codes, config.shapes * process_group.size())
+        chosen = torch.randperm(num_codes, generator=generator)[:count]
         near, near_by = shapes.draw("near", chosen % len(shapes), config.near, generator)
         uniform, anywhere = shapes.draw("uniform", chosen % len(shapes), config.uniform, generator)
-        chosen = chosen.to(self.device)
+        drawn = (chosen.to(self.device), near, near_by, uniform, anywhere)
+        chosen, near, near_by, uniform, anywhere = map(process_group.part, drawn)
         codes, bends = self.network.codes[chosen], Bends(*(part[chosen] for part in self._bends))
         points = torch.cat([near, uniform], dim=1)
         predicted = self.network.field.each(bends.move(points), codes)
         true = torch.cat([near_by, anywhere], dim=1) * bends.magnification(points)
-        error = clamped_distance_error(predicted, true, config.limit).mean()
+        # The mean over what all processes take: some may have got one shape more than others.
+        share = len(chosen) * process_group.size() / count
+        error = clamped_distance_error(predicted, true, config.limit).mean() * share
         # As in the authors' program, the prior comes in over the first hundredth.
         trust = min(1.0, progress.fraction * 100)
-        loss = error + config.prior * trust * code_prior(codes)
+        loss = error + config.prior * trust * share * code_prior(codes)
         self.optimizer.step(loss, progress.fraction)
         return {"loss": loss.detach(), "distance": error.detach()}
 

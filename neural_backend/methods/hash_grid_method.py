@@ -15,6 +15,7 @@ from ..datasets.silhouettes import pixels_near_silhouettes
 from ..fields.instant_ngp import InstantNGPField, view_harmonics
 from ..geometry.boxes import intersect_box
 from ..geometry.rays import Rays, RenderedRays
+from ..kernels import process_group
 from ..kernels.instant_ngp import StepResult
 from ..kernels.instant_ngp_types import AdamSettings, LossSettings, RayTargets
 from ..kernels.ray_marching import Guide
@@ -139,12 +140,12 @@ class HashGridMethod(ABC):
         hard_pixels = self._hard_pixels
         draw = batches.draw_pixels if hard_pixels is None else hard_pixels.draw
         count = progress.part_of(self._num_rays)
-        pixels = draw(count, generator)
-        random = torch.rand(count, self.randoms_per_ray, generator=generator)
-        random = random.to(self.device)
+        drawn = draw(count * process_group.size(), generator)
+        pixels = process_group.part(drawn)
+        random = process_group.rand(count, self.randoms_per_ray, generator).to(self.device)
         result = self._learn(batches.rays(pixels), random, progress.fraction)
         if hard_pixels is not None:
-            hard_pixels.learn(pixels, result.squared_errors)
+            hard_pixels.learn(drawn, process_group.whole(result.squared_errors))
         count = len(pixels)
         self._adapt_rays(result, progress.fraction)
         return {"loss": result.loss / count, "mse": result.squared_error / (3 * count)}
@@ -243,6 +244,7 @@ class HashGridMethod(ABC):
     def _learn_gains(self, views: Tensor, slopes: Tensor) -> None:
         """Adam on the exposures; their mean stays zero, or they could drift with the field."""
         slope = torch.zeros_like(self._log_gains).index_add_(0, views, slopes)
+        process_group.add_up(slope)
         first, second = self._moments["log_gains_first"], self._moments["log_gains_second"]
         first.lerp_(slope, 0.1)
         second.lerp_(slope * slope, 0.01)

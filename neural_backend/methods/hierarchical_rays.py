@@ -14,6 +14,7 @@ from ..datasets.ray_batches import RayBatch, RayBatches
 from ..fields.base import RadianceField
 from ..geometry.boxes import inside_box, intersect_box
 from ..geometry.rays import Rays, RenderedRays
+from ..kernels import process_group
 from ..networks.precision import mlp_autocast
 from ..rendering.volume import accumulate, ray_weights
 from ..sampling.importance import sample_importance
@@ -185,9 +186,9 @@ class HierarchicalRays:
         points, t_edges = self._points(rays, samples, far)
         noise = None
         if generator is not None and self.config.density_noise > 0:
-            noise = self.config.density_noise * torch.randn(
-                samples.shape, generator=generator, device=samples.device
-            )
+            num_rays, count = samples.shape
+            drawn = process_group.randn(num_rays, count, generator, samples.device)
+            noise = self.config.density_noise * drawn
         with self._autocast(), torch.set_grad_enabled(generator is not None or normals):
             points.requires_grad_(normals)
             density, rgb = network(points, rays.directions[:, None], condition, noise)
@@ -227,7 +228,7 @@ class HierarchicalRays:
 
     def _background(self, num_rays: int, generator: torch.Generator) -> Float[Tensor, "#rays 3"]:
         if self.config.background == "random":
-            return torch.rand(num_rays, 3, generator=generator, device=self.device)
+            return process_group.rand(num_rays, 3, generator, self.device)
         shade = 1.0 if self.config.background == "white" else 0.0
         return torch.full((1, 3), shade, device=self.device)
 

@@ -16,6 +16,7 @@ from ..fields.instant_ngp import view_harmonics
 from ..geometry.boxes import inside_box
 from ..geometry.gradients import smoothed_gradient
 from ..geometry.rays import Rays, RenderedRays
+from ..kernels import process_group
 from ..kernels.instant_ngp import FusedField, StepResult
 from ..kernels.instant_ngp_types import AdamSettings, LossSettings, RayTargets
 from ..kernels.ray_marching import Guide
@@ -66,6 +67,7 @@ class InstantNGP(HashGridMethod):
         )
         super().__init__(config, unbounded, num_views, field, self.occupancy, {})
         self._engine = self._make_engine()
+        self._learner = self._make_learner()
 
     def prepare(self, batches: RayBatches) -> None:
         """Starts inside the visual hull where the pictures have alpha."""
@@ -133,22 +135,36 @@ class InstantNGP(HashGridMethod):
         loss: LossSettings,
         adam: AdamSettings,
     ) -> StepResult:
-        return self._engine.step(targets, guide, loss, adam)
+        return self._learner.step(targets, guide, loss, adam)
 
     def _make_engine(self) -> FusedField | AutogradField:
-        field, names = self.field, ("table", "weights")
-        first, second, third, fourth = (
-            self._moments[f"{name}_{order}"] for name in names for order in ("first", "second")
+        field = self.field
+        if self.device.type != "cpu":
+            return self._autograd_field()
+        return FusedField(
+            field.encoding.table,
+            field.weights,
+            self._field_moments(),
+            field.encoding.layout,
+            self.unbounded,
+            field.sizes,
+            multiplies_bfloat16(self.config),
         )
-        moments = (first, second, third, fourth)
-        if self.device.type == "cpu":
-            return FusedField(
-                field.encoding.table,
-                field.weights,
-                moments,
-                field.encoding.layout,
-                self.unbounded,
-                field.sizes,
-                multiplies_bfloat16(self.config),
-            )
-        return AutogradField(field, moments, most_steps(self.config, self.unbounded))
+
+    def _make_learner(self) -> FusedField | AutogradField:
+        """The engine, unless gradients are to be added up with those of other processes: the CPU's
+        kernels never hold a whole one.
+        """
+        return self._engine if process_group.size() == 1 else self._autograd_field()
+
+    def _autograd_field(self) -> AutogradField:
+        most = most_steps(self.config, self.unbounded)
+        return AutogradField(self.field, self._field_moments(), most)
+
+    def _field_moments(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        first, second, third, fourth = (
+            self._moments[f"{name}_{order}"]
+            for name in ("table", "weights")
+            for order in ("first", "second")
+        )
+        return first, second, third, fourth

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..fields.instant_ngp import InstantNGPField
+from ..kernels import process_group
 from ..kernels.adam import step_size, take_step
 from ..kernels.compositing import Composited, composite
 from ..kernels.instant_ngp import StepResult
@@ -65,8 +66,9 @@ class AutogradField:
     def step(
         self, rays: RayTargets, guide: Guide, loss: LossSettings, adam: AdamSettings
     ) -> StepResult:
-        """Learns from a batch of rays."""
+        """Learns from a batch of rays, and from those of the other processes, if there are any."""
         result, slopes = self._slopes(rays, guide, loss, 0.0)
+        process_group.add_up(*slopes)
         self._update(slopes, adam)
         return result
 

@@ -5,6 +5,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..kernels import process_group
+
 
 def sample_stratified(
     near: Float[Tensor, " rays"],
@@ -31,7 +33,7 @@ def strata(
     firsts = torch.arange(num_samples, device=device, dtype=dtype)
     if generator is None:
         return ((firsts + 0.5) / num_samples).expand(num_rays, num_samples)
-    jitter = torch.rand(num_rays, num_samples, generator=generator, device=device, dtype=dtype)
+    jitter = process_group.rand(num_rays, num_samples, generator, device, dtype)
     # 63 + 0.99999999 is 64 in float32, and 1 is not in [0, 1).
     below_one = 1 - torch.finfo(dtype).eps
     return ((firsts + jitter) / num_samples).clamp(max=below_one)

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Adam whose state can be saved with the network that it trains."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from ..kernels import process_group
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
@@ -40,12 +42,22 @@ class ScheduledAdam:
                 }
 
     def step(self, loss: Tensor, fraction: float) -> None:
-        """Descends along the gradient of `loss`; `fraction` of the training is over."""
+        """Descends along the gradient of `loss`; `fraction` of the training is over.
+
+        Where several processes learn together, of the mean of their losses.
+        """
         for rate, group in zip(self._rates, self._adam.param_groups, strict=True):
             group["lr"] = rate.start * (rate.end / rate.start) ** fraction
         self._adam.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss / process_group.size()).backward()
+        process_group.add_up(*self._gradients())
         self._adam.step()
+
+    def _gradients(self) -> Iterator[Tensor]:
+        for rate in self._rates:
+            for parameter in rate.parameters:
+                if parameter.grad is not None:
+                    yield parameter.grad
 
     @property
     def rates(self) -> list[float]:

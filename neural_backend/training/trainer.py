@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ..kernels import process_group
 from ..protocol.errors import JobError
 from .checkpoint import SavedProgress
 
@@ -161,6 +162,11 @@ class _Training:
             parts.append(self.clock.seconds / self.config.seconds)
         return min(max(parts), 1.0)
 
+    def _agreed_fraction(self) -> float:
+        """By the clock of the first of the processes that learn together."""
+        fraction = self.fraction()
+        return process_group.first_says(fraction) if self.config.seconds > 0 else fraction
+
     def begin(self, fresh: bool) -> Iterator[TrainingReport]:
         warm_up = getattr(self.method, "warm_up", None)
         if warm_up is not None:
@@ -176,7 +182,7 @@ class _Training:
         yield self._report("training")
         self.clock.go()
         reported_at = self.clock.seconds
-        while (fraction := self.fraction()) < 1:
+        while (fraction := self._agreed_fraction()) < 1:
             values = self._step_or_nothing(TrainingProgress(self.step, fraction, self.share))
             if values is None:
                 self.clock.pause()
@@ -212,7 +218,8 @@ class _Training:
         try:
             return self.method.train_step(self.batches, progress, self.generator)
         except torch.OutOfMemoryError:
-            if self.share <= SMALLEST_SHARE:
+            # Processes that learn together must take steps of one size.
+            if self.share <= SMALLEST_SHARE or process_group.size() > 1:
                 raise
             return None
 
