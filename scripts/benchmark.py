@@ -4,6 +4,7 @@
 
     python scripts/benchmark.py                     every row; half an hour on a quiet machine
     python scripts/benchmark.py --only lego_100     rows whose name begins so; the others are kept
+    python scripts/benchmark.py --device cuda       the rows of a graphics card
 
 Each row is a training of its own, in a process of its own, with its seconds as the budget: from
 pictures in memory to the trained field, without compiling kernels (cached between runs). PSNR is
@@ -28,11 +29,13 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "scripts")]
 
 import benchmark_exact_shapes  # noqa: E402
+import benchmark_kernels  # noqa: E402
 import benchmark_shapes  # noqa: E402
 import environment  # noqa: E402
 
 FIGURES = REPOSITORY / "docs" / "figures"
 PAGE = REPOSITORY / "docs" / "BENCHMARKS.md"
+COMPILING = "compiling kernels, once"
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Row:
     method: str = "auto"
     baselines: tuple[str, ...] = ()
     gain: float = 0.0
+    device: str = "cpu"
 
 
 ROWS = (
@@ -93,14 +97,24 @@ ROWS = (
         baselines=("instant_ngp",),
         gain=-1.0,
     ),
+    Row("lego_400_3s", "lego_400", 400, 3, 33.0, device="cuda"),
+    Row("lego_400_10s", "lego_400", 400, 10, 35.0, device="cuda"),
+    Row("lego_400_60s", "lego_400", 400, 60, 36.0, device="cuda"),
+    Row("fox_540_20s", "fox", 540, 20, 27.0, device="cuda"),
+    Row("moving_knight_200_60s", "kaykit_knight_dyn_200", 200, 60, 32.0, device="cuda"),
 )
+
+
+def rows_of(device: str) -> list[Row]:
+    """What is measured on this kind of device."""
+    return [row for row in ROWS if row.device == device]
 
 
 def main() -> int:
     """Returns the exit status: 0 done, 1 a row failed, 2 misused."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="rows whose name begins so")
-    parser.add_argument("--device", default="cpu", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--method", default="auto", help="train every row with this method")
     parser.add_argument("--data", type=Path, default=_data_folder(), help="folder of the captures")
     parser.add_argument("--row", default="", help=argparse.SUPPRESS)
@@ -112,7 +126,7 @@ def main() -> int:
         print(f"No captures at {arguments.data}. Name their folder with --data.")
         return 2
     status = 0
-    for row in ROWS:
+    for row in rows_of(arguments.device):
         if not row.name.startswith(arguments.only):
             continue
         methods = [arguments.method]
@@ -150,7 +164,15 @@ def _measure(arguments: argparse.Namespace) -> dict:
 
     import neural_backend as nf
 
-    row = next(row for row in ROWS if row.name == arguments.row)
+    compiling: list[float] = []
+
+    def on_event(event: object) -> None:
+        """Notes when compiling begins, and when what comes after it does."""
+        stage = getattr(event, "stage", "")
+        if stage == COMPILING or len(compiling) == 1:
+            compiling.append(time.perf_counter())
+
+    row = next(one for one in rows_of(arguments.device) if one.name == arguments.row)
     with tempfile.TemporaryDirectory() as folder:
         trained = nf.train(
             arguments.data / row.capture,
@@ -159,6 +181,7 @@ def _measure(arguments: argparse.Namespace) -> dict:
             seconds=row.seconds,
             device=arguments.device,
             method=arguments.method,
+            on_event=on_event,
         )
         result = nf.evaluate(trained.run, images=False, device=arguments.device)
         metrics = json.loads((Path(result.output) / "metrics.json").read_text())
@@ -174,13 +197,19 @@ def _measure(arguments: argparse.Namespace) -> dict:
         "steps": trained.steps,
         "trained_s": round(trained.seconds, 1),
         "view_s": seconds[len(seconds) // 2],
-        "peak_gb": round(_peak_bytes() / 1e9, 2),
+        "compiling_s": round(compiling[1] - compiling[0], 1) if len(compiling) > 1 else 0.0,
+        "peak_gb": round(_peak_bytes(arguments.device) / 1e9, 2),
         "machine": computer,
         "date": date.today().isoformat(),
     }
 
 
-def _peak_bytes() -> int:
+def _peak_bytes(device: str) -> int:
+    """Of the graphics card's memory where one computes, else of the whole process."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated()
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -207,7 +236,8 @@ def _keep(measured: dict, device: str) -> None:
     path = FIGURES / f"benchmarks_{device}.json"
     figures = json.loads(path.read_text()) if path.is_file() else {}
     figures[measured["name"]] = measured
-    write_json(path, {row.name: figures[row.name] for row in ROWS if row.name in figures})
+    known = [row.name for row in rows_of(device)]
+    write_json(path, {name: figures[name] for name in known if name in figures})
     write_text(PAGE, _page())
 
 
@@ -237,6 +267,17 @@ def _page() -> str:
             f"| **{row['psnr']:.2f} dB** | {_to_reach(row)} | {row['ssim']:.3f} "
             f"| {row['view_s']:.3f} s | {row['peak_gb']:.2f} GB |"
             for row in rows
+        ]
+    if benchmark_kernels.FIGURES.is_file():
+        parts += benchmark_kernels.section(json.loads(benchmark_kernels.FIGURES.read_text()))
+    if not (FIGURES / "benchmarks_cuda.json").is_file():
+        parts += [
+            "",
+            "## Neural Fields on CUDA",
+            "",
+            "Nothing was measured: no NVIDIA graphics card was to be had. With one,",
+            "`python scripts/benchmark.py --device cuda` and `python scripts/benchmark_kernels.py`",
+            "write this section.",
         ]
     ablation = FIGURES / "nerf_ablation.json"
     if ablation.is_file():
@@ -294,8 +335,8 @@ def _line(measured: dict) -> str:
     return (
         f"{time.strftime('%H:%M:%S')} {measured['name']}: {measured['psnr']:.2f} dB, {verdict} "
         f"{_to_reach(measured)}, by {measured['method']} in {measured['trained_s']:g} s, "
-        f"{measured['steps']} steps, a view {measured['view_s']:.3f} s, "
-        f"{measured['peak_gb']:.2f} GB"
+        f"{measured['steps']} steps, compiling {measured['compiling_s']:g} s, "
+        f"a view {measured['view_s']:.3f} s, {measured['peak_gb']:.2f} GB"
     )
 
 

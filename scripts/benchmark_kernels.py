@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Measures a graphics card's kernels against what its memory can do; `benchmark.py` shows them.
+
+    python scripts/benchmark_kernels.py                on CUDA
+    python scripts/benchmark_kernels.py --device cpu   only prints, to try the script
+
+The hash grid's time is compared with what the bytes that it moves would take at the bandwidth of a
+large copy, measured in the same run. A training step is one of `instant_ngp` on the capture
+lego_400 at 400 pixels, after the occupancy grid has settled; where its time goes is torch's own
+profile.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "scripts")]
+
+import environment  # noqa: E402
+
+FIGURES = REPOSITORY / "docs" / "figures" / "kernels_cuda.json"
+LOG2_POINTS = (18, 20, 22)
+STEP_LIMIT_MS, STEP_SAMPLES = 1.2, 2**18
+MOST_TIMES_THE_COPY = 2.0
+_FLOAT = 4
+
+
+def main() -> int:
+    """Returns the exit status: 0 done, 2 misused."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cuda", choices=["cpu", "cuda"])
+    parser.add_argument("--log2-points", type=int, nargs="*", default=LOG2_POINTS)
+    parser.add_argument("--samples", type=int, default=STEP_SAMPLES, help="of a training step")
+    parser.add_argument("--warm-up-steps", type=int, default=512)
+    chosen = os.environ.get("NEURAL_FIELDS_TEST_DATA")
+    default = Path(chosen) if chosen else REPOSITORY.parent / "shared" / "data"
+    parser.add_argument("--data", type=Path, default=default, help="folder of the captures")
+    arguments = parser.parse_args()
+
+    import torch
+
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        print("There is no NVIDIA card that torch can use here. Nothing was measured.")
+        return 2
+    if not (arguments.data / "lego_400").is_dir():
+        print(f"No capture lego_400 at {arguments.data}. Name its folder with --data.")
+        return 2
+    device = torch.device(arguments.device)
+    bandwidth = copy_bandwidth(device)
+    figures = {
+        "date": date.today().isoformat(),
+        "machine": torch.cuda.get_device_name() if device.type == "cuda" else "a CPU",
+        "copy_gb_per_s": round(bandwidth / 1e9, 1),
+        "hash_grid": [hash_grid_row(2**log2, bandwidth, device) for log2 in arguments.log2_points],
+        "step": step_row(arguments.data, arguments.samples, arguments.warm_up_steps, device),
+    }
+    print("\n".join(section(figures)))
+    if device.type == "cuda":
+        from neural_backend.jobs.run_folder import write_json
+
+        FIGURES.parent.mkdir(parents=True, exist_ok=True)
+        write_json(FIGURES, figures)
+    return 0
+
+
+def seconds_of(call: Callable[[], object], device, repeats: int = 20) -> float:  # noqa: ANN001
+    """The median time of a call, after one that is not counted: the first compiles."""
+    import torch
+
+    def finish() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    call()
+    times = []
+    for _ in range(repeats):
+        finish()
+        started = time.perf_counter()
+        call()
+        finish()
+        times.append(time.perf_counter() - started)
+    return sorted(times)[repeats // 2]
+
+
+def copy_bandwidth(device) -> float:  # noqa: ANN001
+    """Bytes a second that a large copy reads and writes."""
+    import torch
+
+    size = 2**30 if device.type == "cuda" else 2**26
+    source = torch.zeros(size, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return 2 * size / seconds_of(lambda: target.copy_(source), device)
+
+
+def hash_grid_row(points: int, bandwidth: float, device) -> dict[str, float]:  # noqa: ANN001
+    """Encoding random points, forward and backward, against the bytes that have to move.
+
+    Of each corner a forward pass reads the features; a backward pass reads and writes their slopes.
+    Points, features and the features' slopes pass once each.
+    """
+    import torch
+
+    from neural_backend.kernels.hash_grid import hash_encode, hash_grid_layout
+    from neural_backend.methods.instant_ngp import PRESETS
+
+    config = PRESETS["final"]
+    layout = hash_grid_layout(
+        config.levels,
+        config.features_per_level,
+        config.log2_entries,
+        config.coarsest,
+        config.finest,
+    )
+    table = torch.rand(layout.offsets[-1], layout.features_per_level, device=device)
+    table.requires_grad_()
+    places = torch.rand(points, 3, device=device)
+    slope = torch.rand(points, layout.num_features, device=device)
+
+    def both_ways() -> None:
+        table.grad = None
+        hash_encode(places, table, layout).backward(slope)
+
+    seconds = seconds_of(both_ways, device, repeats=10)
+    passing = 3 + 2 * layout.num_features
+    corners = 3 * 8 * layout.num_features
+    least = points * (passing + corners) * _FLOAT / bandwidth
+    return {
+        "points": points,
+        "ms": round(1e3 * seconds, 3),
+        "copy_ms": round(1e3 * least, 3),
+        "times_the_copy": round(seconds / least, 2),
+    }
+
+
+def step_row(data: Path, samples: int, warm_up: int, device) -> dict:  # noqa: ANN001
+    """A training step in its middle age: milliseconds, memory, and the kernels that it spends."""
+    from dataclasses import replace
+
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    from neural_backend.datasets.images import load_images
+    from neural_backend.datasets.loading import load_capture
+    from neural_backend.datasets.ray_batches import RayBatches
+    from neural_backend.methods.base import TrainingProgress
+    from neural_backend.methods.instant_ngp import PRESETS, InstantNGP
+
+    capture = load_capture(data / "lego_400").split("train")
+    batches = RayBatches(load_images(capture), device)
+    config = replace(
+        PRESETS["standard"],
+        samples_per_step=samples,
+        final_samples_per_step=samples,
+        cuda_samples_per_step=samples,
+    )
+    bounds = torch.tensor(capture.bounds, dtype=torch.float32)
+    method = InstantNGP(config, bounds, capture.unbounded, batches.num_views, device)
+    generator = torch.Generator().manual_seed(0)
+    method.prepare(batches)
+    steps = 0
+
+    def step() -> None:
+        nonlocal steps
+        method.train_step(batches, TrainingProgress(steps, 0.5), generator)
+        steps += 1
+
+    for _ in range(warm_up):
+        step()
+    # Every so many steps the occupancy grid looks around: whole rounds count.
+    rounds = config.occupancy_every
+    seconds = seconds_of(lambda: [step() for _ in range(rounds)], device, repeats=8) / rounds
+    activity = ProfilerActivity.CUDA if device.type == "cuda" else ProfilerActivity.CPU
+    with profile(activities=[activity]) as profiler:
+        for _ in range(rounds):
+            step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+    own = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
+    events = profiler.key_averages()
+    total = sum(getattr(event, own) for event in events) or 1.0
+    longest = sorted(events, key=lambda event: getattr(event, own), reverse=True)[:10]
+    row = {
+        "samples": samples,
+        "ms": round(1e3 * seconds, 3),
+        "profile": [[event.key[:60], round(getattr(event, own) / total, 3)] for event in longest],
+    }
+    if device.type == "cuda":
+        row["memory_gb"] = round(torch.cuda.max_memory_allocated() / 1e9, 2)
+    return row
+
+
+def section(figures: dict) -> list[str]:
+    """The part of docs/BENCHMARKS.md that is about the kernels."""
+    step = figures["step"]
+    lines = [
+        "",
+        "## Kernels on CUDA",
+        "",
+        f"Measured on {figures['date']}: {figures['machine']}, which copies "
+        f"{figures['copy_gb_per_s']:g} GB/s (read and written).",
+        "",
+        "| hash grid, forward and backward | time | its bytes at the copy's speed | times that |",
+        "|---|---|---|---|",
+    ]
+    for row in figures["hash_grid"]:
+        verdict = "reached" if row["times_the_copy"] <= MOST_TIMES_THE_COPY else "missed"
+        lines.append(
+            f"| {row['points']:,} points | {row['ms']:g} ms | {row['copy_ms']:g} ms "
+            f"| {row['times_the_copy']:g} (≤ {MOST_TIMES_THE_COPY:g}: {verdict}) |"
+        )
+    verdict = "reached" if step["ms"] <= STEP_LIMIT_MS else "missed"
+    memory = f", {step['memory_gb']:g} GB at most" if "memory_gb" in step else ""
+    lines += [
+        "",
+        f"A training step of {step['samples']:,} samples takes {step['ms']:g} ms "
+        f"(≤ {STEP_LIMIT_MS:g}: {verdict}){memory}. It spends its time on:",
+        "",
+        "| kernel | share |",
+        "|---|---|",
+    ]
+    return lines + [f"| `{name}` | {100 * share:.1f} % |" for name, share in step["profile"]]
+
+
+if __name__ == "__main__":
+    environment.enter()
+    sys.exit(main())
