@@ -94,20 +94,15 @@ class VoxelGridField:
         x, y, z = occupied.shape
         self.skip = torch.where(occupied > 0, 0, jumps[:x, :y, :z]).contiguous()
 
-    def refine(
-        self, cells_per_unit: float, opacity: float, seen: Bool[Tensor, " rows"] | None = None
-    ) -> None:
+    def refine(self, cells_per_unit: float, opacity: float) -> None:
         """Goes on with smaller cells, leaving out corners around which no cell has this opacity.
 
-        Those that were not `seen` are left out too. Where nothing would be left, the grid stays as
-        it is.
+        Where nothing would be left, the grid stays as it is.
         """
         raw = torch.full(self.index.shape, NOTHING, device=self.rows.device)
         raw.view(-1)[self.cells.long()] = self.rows[:, 0]
         nearby = F.max_pool3d(raw[None], 3, stride=1, padding=1)[0]
         keep = (nearby > self.raw_of_opacity(opacity)) & (self.index >= 0)
-        if seen is not None:
-            keep.view(-1)[self.cells.long()] &= seen
         space = replace(self.space, cells_per_unit=cells_per_unit)
         scale = self.space.cells_per_unit / cells_per_unit
         stored = keep

@@ -25,7 +25,7 @@ from ..training.sparse_adam import SparseAdam
 from .base import TrainingProgress
 from .configuration import for_case
 from .voxel_grid_config import PRESETS, VoxelGridConfig
-from .voxel_space import corners_in_hull, corners_shown_by, rays_of_rows
+from .voxel_space import corners_in_hull, corners_shown_by
 
 __all__ = ["PRESETS", "VoxelGrid", "VoxelGridConfig"]
 
@@ -45,8 +45,7 @@ class VoxelGrid:
         Optimization"; Barron et al. 2022, "Mip-NeRF 360", sec. 2 (unbounded scenes' contraction).
     Differs: the visual hull is carved before the first step; Adam on touched voxels; every ray is
         shown over a random background of its own; unbounded space that few pictures show stays
-        empty, what rays do not see there is left out before cells grow finer, and smoothing is
-        apart from Adam.
+        empty, and smoothing is apart from Adam.
     """
 
     name: ClassVar[str] = "voxel_grid"
@@ -154,7 +153,7 @@ class VoxelGrid:
         if self._batches is not batches:
             self._choose_candidates(batches)
             self._batches = batches
-        self._refine_if_due(progress.fraction, batches, generator)
+        self._refine_if_due(progress.fraction)
         self._prune_if_due(progress.step)
         count = progress.part_of(self.config.rays)
         batch = batches.draw(count, generator)
@@ -313,9 +312,7 @@ class VoxelGrid:
         final = self.config.final_rate * min(1.0, self.config.calm_steps / num_steps)
         return final**progress.fraction
 
-    def _refine_if_due(
-        self, fraction: float, batches: RayBatches, generator: torch.Generator
-    ) -> None:
+    def _refine_if_due(self, fraction: float) -> None:
         resolutions = self._stages()
         due = sum(fraction >= at for at in self._stage_starts(len(resolutions)))
         while self._stage < due:
@@ -327,13 +324,7 @@ class VoxelGrid:
             finer = min(float(resolutions[self._stage]), now * room)
             voxels = len(self._field.rows) * (finer / now) ** 2
             if finer > now and left >= self.config.rays_per_voxel * voxels:
-                seen, least = None, self.config.least_seen
-                if least > 0:
-                    shown = rays_of_rows(
-                        self._field, self._adam, batches, self.config.looks, generator
-                    )
-                    seen = shown > least
-                self._field.refine(finer / 2, self.config.prune_opacity, seen)
+                self._field.refine(finer / 2, self.config.prune_opacity)
                 del self._adam  # whose table is as large as all else together
                 self._set_field(self._field)
 

@@ -20,10 +20,9 @@ class VoxelGridConfig:
     surfaces thin; 0.02 makes smoother meshes for some tenths of a decibel. `prune_opacity` is what
     a cell must hide to be kept and sampled. `shell` is the width, in halves of the bounds, that
     everything outside an unbounded scene's bounds is squeezed into, where nothing is learned that
-    fewer than `fewest_views` pictures show. Before a finer grid is taken, `looks` times 8192 rays
-    look at it, and what shows less than `least_seen` rays' worth of color is left out: it hides
-    behind something, or is fog. What ends in `_unbounded` takes the place of what is called so
-    without it in such scenes, where a voxel is seen from few sides and could else be anything.
+    fewer than `fewest_views` pictures show. What ends in `_unbounded` takes the place of what is
+    called so without it in such scenes, where a voxel is seen from few sides and could else be
+    anything.
     """
 
     steps: int = 1500
@@ -52,17 +51,14 @@ class VoxelGridConfig:
     prune_every: int = 6
     shell: float = 0.5
     fewest_views: int = 5
-    least_seen: float = 0.0
-    looks: int = 16
-    resolutions_unbounded: tuple[int, ...] = (32, 64)
-    least_seen_unbounded: float = 0.1
+    resolutions_unbounded: tuple[int, ...] = (32, 64, 128)
     density_rate_unbounded: float = 0.1
     color_rate_unbounded: float = 0.1
     harmonics_rate_unbounded: float = 0.005
     smooth_density_unbounded: float = 0.75
     smooth_color_unbounded: float = 0.35
     distortion_unbounded: float = 0.01
-    initial_density_unbounded: float = -4.0
+    initial_density_unbounded: float = -5.0
     exposure: bool = True
     exposure_rate: float = 0.01
 

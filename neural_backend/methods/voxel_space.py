@@ -1,25 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which corners of a voxel grid are worth storing: by silhouettes, by cameras, by what rays see."""
+"""Which corners of a voxel grid are worth storing: by silhouettes, or by cameras."""
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ..datasets.ray_batches import RayBatches
-from ..fields.voxel_grid import VoxelGridField, grid_shape
-from ..kernels import voxel_grid as kernels
-from ..kernels.voxel_grid import GridRays, Space
+from ..fields.voxel_grid import grid_shape
+from ..kernels.voxel_grid import Space
 from ..kernels.voxel_grid_reference import unsqueeze
 from ..sampling.seen_space import count_views
-from ..training.sparse_adam import SparseAdam
-
-_RAYS = 8192
-"""In each look."""
-_GRAY_SLOPE = 0.25 * 0.28209479177387814 * 1.5
-"""Slope of half the squared error by the color of a gray row that is all that a ray shows."""
 
 
 def corners_in_hull(
@@ -59,32 +52,3 @@ def corners_shown_by(
         nearest = torch.arange(size) * coarse.cells_per_unit / space.cells_per_unit
         kept = kept.index_select(axis, nearest.round().long().clamp(max=shape[axis] - 1))
     return kept
-
-
-def rays_of_rows(
-    field: VoxelGridField,
-    adam: SparseAdam,
-    batches: RayBatches,
-    looks: int,
-    generator: torch.Generator,
-) -> Float[Tensor, " rows"]:
-    """How many rays' worth of color each row shows, of `looks` times 8192 rays of the pictures.
-
-    How much a ray shows of a row is the slope of its brightness by the row's color, here of an
-    error of 1 to 2, from a picture that is darker than black. Uses the gradients of `adam`, which
-    must be clear, and clears them.
-    """
-    device = adam.values.device
-    nothing, whole = torch.zeros(_RAYS, 3), torch.ones(_RAYS, 3)
-    darker = torch.cat([-whole, whole[:, :1]], dim=1)
-    for _ in range(looks):
-        rays = batches.draw(_RAYS, generator).rays
-        jitters = torch.rand(_RAYS, generator=generator)
-        made = (part.to(device) for part in (darker, nothing, jitters, whole))
-        seen = GridRays(rays.origins, rays.directions, *made)
-        unused = torch.empty(_RAYS, 3, device=device)
-        kernels.learn(field.grid, seen, adam.gradients, adam.touched, unused)
-    shown = adam.gradients[:, :, 1].sum(dim=0) / _GRAY_SLOPE
-    adam.gradients.zero_()
-    adam.touched.zero_()
-    return shown
