@@ -18,6 +18,15 @@ import blenders
 import check
 import environment
 
+MOST_PROCESSES = 4
+"""Each holds a Blender and starts workers, of one or two gigabytes together."""
+
+WHOLE_SUITE = (
+    f"--numprocesses={min(os.cpu_count() or 1, MOST_PROCESSES)}",
+    "--dist=loadfile",
+    "--no-loadscope-reorder",  # which would leave the few long tests for the end
+)
+
 
 def main(arguments: list[str]) -> int:
     """Returns 0 where everything passed, 1 otherwise."""
@@ -26,7 +35,8 @@ def main(arguments: list[str]) -> int:
     if versions:
         return int(not all(one.is_green for one in blenders.run(versions, for_pytest)))
     failed_checks = check.main()
-    tests = subprocess.run([sys.executable, "-m", "pytest", *for_pytest], cwd=environment.ROOT)
+    command = [sys.executable, "-m", "pytest", *(for_pytest or WHOLE_SUITE)]
+    tests = subprocess.run(command, cwd=environment.ROOT)
     others = []
     if os.environ.get("CI") and not for_pytest:
         others = blenders.run_oldest_and_newest()

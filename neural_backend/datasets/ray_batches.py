@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..geometry.cameras import Intrinsics, pixel_directions
 from ..geometry.rays import Rays
+from ..kernels import process_group
 from .capture import View
 from .images import LoadedViews
 
@@ -93,8 +94,9 @@ class RayBatches:
         return RayBatch(rays, self.pixels.index_select(0, pixels).float().mul_(1 / 255))
 
     def draw(self, count: int, generator: torch.Generator) -> RayBatch:
-        """The rays through pixels from `draw_pixels`."""
-        return self.rays(self.draw_pixels(count, generator))
+        """The rays through pixels from `draw_pixels`; of several processes each has its own."""
+        pixels = self.draw_pixels(count * process_group.size(), generator)
+        return self.rays(process_group.part(pixels))
 
     def draw_pixels(self, count: int, generator: torch.Generator) -> Int[Tensor, " count"]:
         """Random pixels, uniformly over `candidates`; `generator` is a CPU one."""

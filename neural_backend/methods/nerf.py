@@ -8,7 +8,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..datasets.ray_batches import RayBatches
-from ..kernels import process_group
 from ..sampling.stratified import generator_for
 from .base import TrainingProgress
 from .hierarchical_method import HierarchicalMethod
@@ -94,8 +93,7 @@ class NeRF(HierarchicalMethod):
     ) -> dict[str, float | Tensor]:
         """Takes a step on the squared errors of both networks (eq. 6); `mse` is the last one's."""
         self._rays.leave_out_misses(batches)
-        count = progress.part_of(self.config.rays) * process_group.size()
-        batch = batches.rays(process_group.part(batches.draw_pixels(count, generator)))
+        batch = batches.draw(progress.part_of(self.config.rays), generator)
         _, errors = self._rays.errors(batch, generator_for(self.device, generator))
         loss = torch.stack(errors).sum()
         self._learner.step(loss, progress.fraction)
