@@ -39,6 +39,13 @@ def test_one_command_checks_style_and_types_and_runs_the_tests(commands: SimpleN
     assert commands.run[-1] == ["pytest", "-k", "rays"]
 
 
+def test_all_tests_are_spread_over_the_cores(commands: SimpleNamespace) -> None:
+    assert command.main([]) == 0
+    assert commands.run[-1] == ["pytest", *command.WHOLE_SUITE]
+    processes = int(command.WHOLE_SUITE[0].removeprefix("--numprocesses="))
+    assert 1 <= processes <= command.MOST_PROCESSES
+
+
 @pytest.mark.parametrize("failing", ["ruff", "mypy", "pytest"])
 def test_a_failure_of_any_part_fails_the_command_but_the_others_still_run(
     commands: SimpleNamespace, failing: str
