@@ -40,7 +40,6 @@ from ..protocol.messages import (
     TraceShape,
     Train,
 )
-from .many_processes import run_together
 
 OnEvent = Callable[[Event], None]
 
@@ -79,6 +78,9 @@ def start(job: Job, *given: Any) -> Generator[Event, None, None]:
     """
     if type(job) not in JOB_MODULES:
         raise ValueError(f"expected a job, got {type(job).__name__}")
+    # Both import torch, which is not everywhere where some of this folder is imported.
+    from .many_processes import run_together
+
     module = import_module(f".{JOB_MODULES[type(job)]}", package=__package__)
     yield from run_together(job, lambda mine: module.run(mine, *given))
 

@@ -2,6 +2,7 @@
 """Holds the layer tables of docs/ARCHITECTURE.md, by reading every import of both packages."""
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,3 +135,15 @@ def test_the_rules_see_what_they_forbid(tmp_path: Path, monkeypatch: pytest.Monk
     }
     with pytest.raises(AssertionError, match=r"fields imports neural_backend\.jobs"):
         test_a_backend_folder_imports_itself_and_the_rows_above_it(path)
+
+
+def test_what_the_add_ons_tests_need_of_the_backend_needs_no_torch() -> None:
+    """They run in Blender's own Python; the jobs import torch once they begin."""
+    program = (
+        "import sys; sys.modules['torch'] = None; "
+        "import neural_backend.jobs, neural_backend.jobs.view_files"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
