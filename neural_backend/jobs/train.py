@@ -56,7 +56,8 @@ def run(job: Train, capture: Capture | None = None) -> Generator[Event, None, No
         yield Warned(job_id=job.job_id, message=warning)
     if checkpoint is None:
         record = _fresh_record(job, device, capture)
-        check_method(record.method)
+    check_method(record.method)
+    if checkpoint is None:
         folder = RunFolder.create(job.run)
     record = replace(
         record,

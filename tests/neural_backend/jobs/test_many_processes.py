@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trimesh
 
+from neural_backend.jobs import start, train
 from neural_backend.jobs.run_folder import RunFolder
 from neural_backend.jobs.view_files import picture_size
+from neural_backend.kernels import process_group
+from neural_backend.protocol.errors import JobError
+from neural_backend.protocol.messages import Train
 from tests.analytic_motion import make_moving_run
 from tests.neural_backend.jobs import work_together
 from tests.tiny_capture import write_tiny_capture
@@ -84,6 +89,16 @@ def test_a_family_of_shapes_is_learned_together(finished) -> None:
     assert (record.state, record.method, record.steps) == ("trained", "deep_sdf", 4)
     assert len(record.meshes) == 3
     assert all((folder / "family" / mesh).is_file() for mesh in map(Path, record.meshes))
+
+
+def test_a_run_of_one_process_is_not_resumed_by_several(tmp_path: Path, monkeypatch) -> None:
+    capture = write_tiny_capture(tmp_path / "capture")
+    job = Train(capture=str(capture), run=str(tmp_path / "run"), method="voxel_grid", steps=2)
+    list(start(job))
+    monkeypatch.setattr(process_group, "size", lambda: 2)
+    with pytest.raises(JobError, match="voxel_grid is learned by one process, and there are 2"):
+        list(train.run(replace(job, steps=3, resume=True)))
+    assert RunFolder.open(job.run).read_record().state == "trained"
 
 
 def test_what_one_process_does_is_refused_in_a_sentence(finished) -> None:
