@@ -106,17 +106,11 @@ def hash_grid_row(points: int, bandwidth: float, device) -> dict[str, float]:  #
     """
     import torch
 
-    from neural_backend.kernels.hash_grid import hash_encode, hash_grid_layout
-    from neural_backend.methods.instant_ngp import PRESETS
+    from neural_backend.kernels.hash_grid import hash_encode
+    from neural_backend.methods.instant_ngp_config import PRESETS, build_field
 
-    config = PRESETS["final"]
-    layout = hash_grid_layout(
-        config.levels,
-        config.features_per_level,
-        config.log2_entries,
-        config.coarsest,
-        config.finest,
-    )
+    bounds = torch.tensor([[-1.0] * 3, [1.0] * 3])
+    layout = build_field(PRESETS["final"], bounds, False, torch.Generator()).encoding.layout
     table = torch.rand(layout.offsets[-1], layout.features_per_level, device=device)
     table.requires_grad_()
     places = torch.rand(points, 3, device=device)
