@@ -11,8 +11,13 @@ What is listed in `__all__` is explained in `neural_backend.api` and `neural_bac
 importing this package alone loads neither torch nor anything else.
 """
 
+import os
 from importlib import import_module
 from typing import Any
+
+# Else torch's threads keep processors busy for milliseconds after each of its operations, which
+# are then missing to the kernels' own threads; torch reads this when it is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __version__ = "0.1.0"
 

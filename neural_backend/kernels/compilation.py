@@ -110,7 +110,7 @@ def _fingerprint(function: Callable) -> str:
     """
     digest = hashlib.sha256(numba.__version__.encode())
     functions: set[Callable] = set()
-    _collect_callees(function, functions)
+    _collect_used(function, functions)
     constants = set()
     for used in functions:
         for name in used.__code__.co_names:
@@ -123,12 +123,14 @@ def _fingerprint(function: Callable) -> str:
     return digest.hexdigest()[:16]
 
 
-def _collect_callees(function: Callable, collected: set[Callable]) -> None:
+def _collect_used(function: Callable, collected: set[Callable]) -> None:
+    """Adds the function, the kernels that it calls, and the intrinsics, which wrap a function."""
     collected.add(function)
     for name in function.__code__.co_names:
-        callee = function.__globals__.get(name)
-        if isinstance(callee, Dispatcher) and callee.py_func not in collected:
-            _collect_callees(callee.py_func, collected)
+        used = function.__globals__.get(name)
+        used = used.py_func if isinstance(used, Dispatcher) else getattr(used, "__wrapped__", None)
+        if used is not None and hasattr(used, "__code__") and used not in collected:
+            _collect_used(used, collected)
 
 
 @cache

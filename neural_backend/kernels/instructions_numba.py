@@ -97,10 +97,10 @@ def add_to_row(typing_context, table, row, share, values):
 
 
 @intrinsic
-def adam_row(typing_context, table, row, rates, beta1, beta2, correct1, correct2, scale):
-    """One step of Adam on a row of (values, means, squares, gradients…), each as wide as `rates`.
+def adam_row(typing_context, table, row, rates, beta2, correct, scale):
+    """One step of Adam without momentum on a row of (values, squares, gradients…).
 
-    The gradients are added up, multiplied by `scale`, and cleared.
+    Each is as wide as `rates`. The gradients are added up, multiplied by `scale`, and cleared.
     """
 
     def generate(context, builder, signature, arguments):
@@ -111,7 +111,7 @@ def adam_row(typing_context, table, row, rates, beta1, beta2, correct1, correct2
         table_array = context.make_array(kind)(context, builder, value)
         parts = builder.udiv(builder.extract_value(table_array.shape, 1), width)
         numbers = [_spread(builder, number) for number in arguments[3:]]
-        first, second, correct_mean, correct_square, factor = numbers
+        keep, correct_square, factor = numbers
         one, zero = (ir.Constant(_VECTOR, [x] * LANES) for x in (1.0, 0.0))
         tiny = ir.Constant(_VECTOR, [1e-8] * LANES)
         root = cgutils.get_or_insert_function(
@@ -120,25 +120,20 @@ def adam_row(typing_context, table, row, rates, beta1, beta2, correct1, correct2
 
         def step(channel):
             total = cgutils.alloca_once_value(builder, zero)
-            with cgutils.for_range(builder, builder.sub(parts, _INT64(3))) as part:
-                at = builder.mul(builder.add(part.index, _INT64(3)), width)
+            with cgutils.for_range(builder, builder.sub(parts, _INT64(2))) as part:
+                at = builder.mul(builder.add(part.index, _INT64(2)), width)
                 at = builder.add(at, channel)
                 found = _load(builder, row_start, at)
                 builder.store(builder.fadd(builder.load(total), found), total)
                 _store(builder, zero, row_start, at)
             gradient = builder.fmul(builder.load(total), factor)
-            at_mean = builder.add(channel, width)
-            at_square = builder.add(at_mean, width)
-            mean = _mixed(builder, _load(builder, row_start, at_mean), gradient, first, one)
+            at_square = builder.add(channel, width)
             squared = builder.fmul(gradient, gradient)
-            square = _mixed(builder, _load(builder, row_start, at_square), squared, second, one)
-            _store(builder, mean, row_start, at_mean)
+            square = _mixed(builder, _load(builder, row_start, at_square), squared, keep, one)
             _store(builder, square, row_start, at_square)
             rooted = builder.call(root, [builder.fmul(square, correct_square)])
-            change = builder.fmul(_load(builder, rates_array.data, channel), mean)
-            change = builder.fdiv(
-                builder.fmul(change, correct_mean), builder.fadd(rooted, tiny), flags=("arcp",)
-            )
+            change = builder.fmul(_load(builder, rates_array.data, channel), gradient)
+            change = builder.fdiv(change, builder.fadd(rooted, tiny), flags=("arcp",))
             old = _load(builder, row_start, channel)
             _store(builder, builder.fsub(old, change), row_start, channel)
 
@@ -147,7 +142,7 @@ def adam_row(typing_context, table, row, rates, beta1, beta2, correct1, correct2
         return context.get_dummy_value()
 
     number = types.float32
-    return types.void(table, types.uint32, rates, number, number, number, number, number), generate
+    return types.void(table, types.uint32, rates, number, number, number), generate
 
 
 def _mixed(builder, old, new, share, one):

@@ -36,22 +36,27 @@ def smooth(first, last, rows, cells, index, strides, shares, out):
 
 
 @jit
-def update(first, last, table, touched, rates, beta1, beta2, correct1, correct2, scale):
-    """Adam on the touched rows of a span of (values, means, squares, gradients…).
+def update(first, last, table, touched, marks, rates, beta2, correct, scale):
+    """Adam without momentum on the touched rows of a span of (values, squares, gradients…).
 
-    Source: Kingma and Ba 2015, "Adam", algorithm 1.
-    Differs: rows without a gradient keep their moments.
+    The span counts in eights of rows: `marks` are the same bytes as `touched`, eight to a number,
+    so that most of a large table's are passed by at a glance.
+
+    Source and differences: see `training.sparse_adam`.
     """
     vectors = np.uint32(table.shape[1] // LANES)
-    chosen = np.empty(last - first, np.uint32)
+    chosen = np.empty(8 * (last - first), np.uint32)
     count = 0
-    for row in range(np.uint32(first), np.uint32(last)):
-        if touched[row]:
-            touched[row] = 0
-            chosen[count] = row
-            count += 1
+    for eight in range(np.uint32(first), np.uint32(last)):
+        if marks[eight] == 0:
+            continue
+        for row in range(np.uint32(8) * eight, np.uint32(8) * eight + np.uint32(8)):
+            if touched[row]:
+                chosen[count] = row
+                count += 1
+        marks[eight] = 0
     for place in range(count):
         if place + LOOK_AHEAD < count:
             for vector in range(vectors):
                 prefetch_row(table, chosen[place + LOOK_AHEAD], vector * np.uint32(LANES))
-        adam_row(table, chosen[place], rates, beta1, beta2, correct1, correct2, scale)
+        adam_row(table, chosen[place], rates, beta2, correct, scale)

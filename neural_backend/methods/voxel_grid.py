@@ -43,7 +43,7 @@ class VoxelGrid:
 
     Source: Fridovich-Keil et al. 2022, "Plenoxels"; Sun et al. 2022, "Direct Voxel Grid
         Optimization"; Barron et al. 2022, "Mip-NeRF 360", sec. 2 (unbounded scenes' contraction).
-    Differs: the visual hull is carved before the first step; Adam on touched voxels; every ray is
+    Differs: the visual hull is carved before the first step; Adam, without momentum, on touched voxels; every ray is
         shown over a random background of its own; unbounded space that few pictures show stays
         empty, and smoothing is apart from Adam.
     """
@@ -207,7 +207,7 @@ class VoxelGrid:
         return self._field.color(points, directions)
 
     def state(self) -> dict[str, Tensor]:
-        """The grid, Adam's moments, exposures and the place in the schedule."""
+        """The grid, Adam's squares, exposures and the place in the schedule."""
         space = self._field.space
         return {
             "cells": self._field.cells.clone(),
@@ -277,7 +277,7 @@ class VoxelGrid:
 
     def _set_field(self, field: VoxelGridField) -> None:
         self._field = field
-        self._adam = SparseAdam(field.rows, self._parts, self.config.beta1, self.config.beta2)
+        self._adam = SparseAdam(field.rows, self._parts, self.config.beta2)
         field.rows = self._adam.values
 
     def _update(self, rays: GridRays, rate: float) -> tuple[float | Tensor, Tensor]:

@@ -10,7 +10,7 @@ class VoxelGridConfig:
 
     `resolutions` count cells along the longest side of the bounds; a finer grid is taken only while
     its cells are no smaller than `cell_pixels` pixels of the pictures and at least `rays_per_voxel`
-    rays are left for each voxel; `most_voxels`, of some 400 bytes each, are what memory is meant to
+    rays are left for each voxel; `most_voxels`, of some 300 bytes each, are what memory is meant to
     hold. Of n grids the last is reached at `finest_at` of the budget, the one before at a third of
     that, and so on. Each step draws `rays` rays and makes an update for
     every `update_rays` of them. Rates fall exponentially to `final_rate` of their start, and, where
@@ -34,20 +34,19 @@ class VoxelGridConfig:
     cell_pixels: float = 0.6
     rays_per_voxel: float = 0.8
     most_voxels: int = 3_600_000
-    finest_at: float = 0.45
-    density_rate: float = 0.6
-    color_rate: float = 0.4
+    finest_at: float = 0.7
+    density_rate: float = 0.4
+    color_rate: float = 0.3
     harmonics_rate: float = 0.05
     final_rate: float = 0.1
     calm_steps: int = 1000
-    beta1: float = 0.9
     beta2: float = 0.999
-    smooth_every: int = 4
-    smooth_density: float = 0.0
-    smooth_color: float = 0.0
+    smooth_every: int = 16
+    smooth_density: float = 0.3
+    smooth_color: float = 0.3
     distortion: float = 0.001
-    initial_density: float = -1.0
-    prune_opacity: float = 0.03
+    initial_density: float = -2.0
+    prune_opacity: float = 0.06
     prune_every: int = 6
     shell: float = 0.5
     fewest_views: int = 5
@@ -55,6 +54,7 @@ class VoxelGridConfig:
     density_rate_unbounded: float = 0.1
     color_rate_unbounded: float = 0.1
     harmonics_rate_unbounded: float = 0.005
+    smooth_every_unbounded: int = 4
     smooth_density_unbounded: float = 0.75
     smooth_color_unbounded: float = 0.35
     distortion_unbounded: float = 0.01

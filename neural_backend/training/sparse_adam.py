@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Adam for tables of which a step touches few rows."""
+"""Adam without momentum, for tables of which a step touches few rows."""
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -17,31 +19,35 @@ _VECTOR = 16
 
 
 class SparseAdam:
-    """Adam on the touched rows of a table; the others keep their values and moments.
+    """Adam on the touched rows of a table; the others keep their values and squares.
 
     `values` are copied. `gradients` is a table for each thread that adds to it, `touched` marks
     rows with a gradient; both are cleared by `update`.
 
     Source: Kingma and Ba 2015, "Adam", algorithm 1.
+    Differs: without momentum (β₁ = 0). A row's last gradients are of long ago, when all around it
+        was otherwise; their mean led voxel grids astray by a decibel.
     """
 
     def __init__(
         self,
         values: Float[Tensor, "rows channels"],
         parts: int = 1,
-        beta1: float = 0.9,
         beta2: float = 0.999,
     ) -> None:
-        self.beta1, self.beta2 = beta1, beta2
+        self.beta2 = beta2
         self.steps = 0
         rows, channels = values.shape
         # All that an update needs of a row lies together: a row is one place in memory, not many.
-        self._table = zeros(rows, (3 + parts) * channels, like=values)
-        by_kind = self._table.view(rows, 3 + parts, channels)
-        self.values, self.means, self.squares = by_kind[:, :3].unbind(dim=1)
-        self.gradients = by_kind[:, 3:].transpose(0, 1)
+        self._table = zeros(rows, (2 + parts) * channels, like=values)
+        by_kind = self._table.view(rows, 2 + parts, channels)
+        self.values, self.squares = by_kind[:, :2].unbind(dim=1)
+        self.gradients = by_kind[:, 2:].transpose(0, 1)
         self.values.copy_(values)
-        self.touched = torch.zeros(len(values), dtype=torch.uint8, device=values.device)
+        marks = torch.zeros(-(-rows // 8) * 8, dtype=torch.uint8, device=values.device)
+        self.touched = marks[:rows]
+        self._marks = marks.view(torch.int64)
+        """The same memory, read by eights."""
 
     def step(self, gradient: Float[Tensor, "rows channels"], rate: float) -> None:
         """An update of all rows from a whole gradient."""
@@ -80,57 +86,53 @@ class SparseAdam:
             self.values.numpy(), cells.numpy(), index.numpy().reshape(-1), np.array(strides),
             shares.numpy().astype(np.float32), out.numpy(),
         )  # fmt: skip
-        self._on_all_rows(lambda first, last: smooth(first, last, *arrays))
+        self._spread(len(out), lambda first, last: smooth(first, last, *arrays))
         self.values.copy_(out)
 
     def update(self, rates: Float[Tensor, " channels"], scale: float) -> None:
         """Moves the touched rows by their gradient times `scale`, with a rate for each channel."""
         self.steps += 1
-        correct1 = 1 / (1 - self.beta1**self.steps)
-        correct2 = 1 / (1 - self.beta2**self.steps)
+        correct = 1 / (1 - self.beta2**self.steps)
         # The kernel works on whole vectors: on narrower rows it would write past their ends.
         if self.values.device.type != "cpu" or self.values.shape[1] % _VECTOR:
-            self._update_by_torch(rates.to(self.values), correct1, correct2, scale)
+            self._update_by_torch(rates.to(self.values), correct, scale)
             return
         from ..kernels.sparse_adam_numba import update
 
         arrays = (
-            self._table.numpy(), self.touched.numpy(), rates.numpy().astype(np.float32),
-            *map(np.float32, (self.beta1, self.beta2, correct1, correct2, scale)),
+            self._table.numpy(), self.touched.numpy(), self._marks.numpy(),
+            rates.numpy().astype(np.float32),
+            *map(np.float32, (self.beta2, correct, scale)),
         )  # fmt: skip
-        self._on_all_rows(lambda first, last: update(first, last, *arrays))
+        self._spread(len(self._marks), lambda first, last: update(first, last, *arrays))
 
     def state(self, channels: int | None = None) -> dict[str, Tensor]:
-        """Values, moments and the number of steps; of the first `channels` alone where given.
+        """Values, squares and the number of steps; of the first `channels` alone where given.
 
         The tables are the optimiser's own: a copy of a fine grid's would not fit into memory beside
         it. Copy them to compare them with what later steps make of them.
         """
-        tables = {"values": self.values, "means": self.means, "squares": self.squares}
+        tables = {"values": self.values, "squares": self.squares}
         parts = {name: table[:, :channels] for name, table in tables.items()}
         return {**parts, "steps": torch.tensor(self.steps)}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Takes back what `state` returned."""
-        for name in ("values", "means", "squares"):
+        for name in ("values", "squares"):
             getattr(self, name)[:, : state[name].shape[1]].copy_(state[name])
         self.steps = int(state["steps"])
 
-    def _on_all_rows(self, task) -> None:  # noqa: ANN001
+    def _spread(self, count: int, task: Callable[[int, int], None]) -> None:
+        """Does 0 … count in as many spans as there are tables of gradients."""
         parts = self.gradients.shape[0]
-        rows = len(self.values)
-        for_each(lambda part: task(part * rows // parts, (part + 1) * rows // parts), parts)
+        for_each(lambda part: task(part * count // parts, (part + 1) * count // parts), parts)
 
-    def _update_by_torch(
-        self, rates: Tensor, correct1: float, correct2: float, scale: float
-    ) -> None:
+    def _update_by_torch(self, rates: Tensor, correct: float, scale: float) -> None:
         touched = self.touched.bool()[:, None]
         gradient = self.gradients.sum(dim=0) * scale
-        means = self.beta1 * self.means + (1 - self.beta1) * gradient
         squares = self.beta2 * self.squares + (1 - self.beta2) * gradient.square()
-        torch.where(touched, means, self.means, out=self.means)
         torch.where(touched, squares, self.squares, out=self.squares)
-        change = rates * means * correct1 / ((squares * correct2).sqrt() + 1e-8)
+        change = rates * gradient / ((squares * correct).sqrt() + 1e-8)
         self.values -= torch.where(touched, change, 0.0)
         self.gradients.zero_()
         self.touched.zero_()
