@@ -34,6 +34,8 @@ _LOOK_RESOLUTION = 32
 """Cells along the bounds at which it is counted how many pictures show a place."""
 _NEAREST = 0.5
 """Where rays of unbounded scenes begin, in halves of the bounds."""
+_VOXELS_PER_RAY = 700
+"""Of an update, where there are few voxels."""
 _MOST_PARTS = 8
 """Threads with a gradient table of their own; more would not pay for adding them up."""
 
@@ -43,9 +45,9 @@ class VoxelGrid:
 
     Source: Fridovich-Keil et al. 2022, "Plenoxels"; Sun et al. 2022, "Direct Voxel Grid
         Optimization"; Barron et al. 2022, "Mip-NeRF 360", sec. 2 (unbounded scenes' contraction).
-    Differs: the visual hull is carved before the first step; Adam, without momentum, on touched voxels; every ray is
-        shown over a random background of its own; unbounded space that few pictures show stays
-        empty, and smoothing is apart from Adam.
+    Differs: the visual hull is carved before the first step; Adam, without momentum, on
+        touched voxels; every ray is shown over a random background of its own; unbounded space that
+        few pictures show stays empty, and smoothing is apart from Adam.
     """
 
     name: ClassVar[str] = "voxel_grid"
@@ -171,7 +173,7 @@ class VoxelGrid:
             random[:, :3].contiguous(), random[:, 3].contiguous(), gains,
         )  # fmt: skip
         rate = self._rate(progress)
-        size = self.config.update_rays
+        size = self._rays_of_an_update()
         results = [self._update(rays[at : at + size], rate) for at in range(0, count, size)]
         if progress.step % self.config.smooth_every == 0:
             self._smooth(rate)
@@ -294,6 +296,11 @@ class VoxelGrid:
         rates[1:4] = config.color_rate * rate
         self._adam.update(rates, 1 / count)
         return error, gain_gradient
+
+    def _rays_of_an_update(self) -> int:
+        """Fewer in coarse grids, whose voxels are met as often by them."""
+        most = self.config.update_rays
+        return min(max(len(self._field.rows) // _VOXELS_PER_RAY, most // 4), most)
 
     def _smooth(self, rate: float) -> None:
         config, field = self.config, self._field
