@@ -10,13 +10,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..kernels import voxel_grid as kernels
-from ..kernels.memory import moved, zeros
+from ..kernels.memory import zeros
 from ..kernels.threads import for_each
 from ..kernels.voxel_grid import Grid, Space
 from ..kernels.voxel_grid_reference import NOTHING, harmonics, squeeze
 
 _BLOCK = 2
 """Cells along the side of the blocks by which empty space is jumped."""
+_NEIGHBORHOOD = 8
+"""Corners along the side of the cubes whose rows follow each other."""
 
 
 class VoxelGridField:
@@ -116,14 +118,14 @@ class VoxelGridField:
         self.space = space
         self._set_stored(stored)
         places = self._corner_places().float() * scale
-        self.rows = moved(kernels.lookup(before, places, before.rows.shape[1], partial=True))
-        self.refresh_skip(NOTHING)
+        self.rows = kernels.lookup(before, places, before.rows.shape[1], partial=True)
+        self.refresh_skip(self.raw_of_opacity(opacity))
 
     def _set_stored(self, stored: Bool[Tensor, "x y z"]) -> None:
         # A border of unstored corners spares the kernels from asking whether a neighbour exists.
         inner = torch.zeros_like(stored)
         inner[1:-1, 1:-1, 1:-1] = stored[1:-1, 1:-1, 1:-1]
-        self.cells: Int[Tensor, " rows"] = inner.view(-1).nonzero()[:, 0].to(torch.int32)
+        self.cells: Int[Tensor, " rows"] = _by_neighborhood(inner)
         self.index = zeros(*stored.shape, like=self.cells).fill_(-1)
         self.index.view(-1)[self.cells.long()] = torch.arange(
             len(self.cells), dtype=torch.int32, device=stored.device
@@ -158,6 +160,21 @@ def grid_shape(space: Space) -> tuple[int, int, int]:
     """Corners along each axis."""
     x, y, z = (int(np.floor(2 * side * space.cells_per_unit)) + 2 for side in space.extent)
     return x, y, z
+
+
+def _by_neighborhood(stored: Bool[Tensor, "x y z"]) -> Int[Tensor, " rows"]:
+    """The flat places of stored corners, one cube of them after the other.
+
+    Along a ray rows are then close together in memory, which is read faster so.
+    """
+    places = torch.arange(stored.numel(), dtype=torch.int32, device=stored.device)
+    places = torch.where(stored, places.view(stored.shape), -1)
+    x, y, z = (-(-size // _NEIGHBORHOOD) for size in stored.shape)
+    padding = [n * _NEIGHBORHOOD - size for n, size in zip((z, y, x), reversed(stored.shape))]
+    cubes = F.pad(places, [0, padding[0], 0, padding[1], 0, padding[2]], value=-1)
+    side = _NEIGHBORHOOD
+    ordered = cubes.view(x, side, y, side, z, side).permute(0, 2, 4, 1, 3, 5).reshape(-1)
+    return ordered[ordered >= 0]
 
 
 def _whole_cells(stored: Bool[Tensor, "x y z"]) -> Bool[Tensor, "x y z"]:

@@ -29,8 +29,3 @@ def zeros(*shape: int, like: Tensor) -> Tensor:
     else:
         memory = mmap.mmap(-1, size)
     return torch.frombuffer(memory, dtype=like.dtype).view(shape)
-
-
-def moved(values: Tensor) -> Tensor:
-    """The same values in memory as `zeros` gives it."""
-    return zeros(*values.shape, like=values).copy_(values)

@@ -4,7 +4,7 @@
 import numpy as np
 
 from .compilation import jit
-from .instructions_numba import LANES, adam_row, prefetch_row
+from .instructions_numba import LANES, adam_row, blend_rows, prefetch_row
 
 LOOK_AHEAD = 8
 """Rows that are asked for before they are needed."""
@@ -16,23 +16,25 @@ def smooth(first, last, rows, cells, index, strides, shares, out):
 
     `cells` is where in `index` a row stands; `shares` has one for each channel.
     """
-    num_channels = rows.shape[1]
+    channels = rows.shape[1]
+    ids, weights = np.empty((1, 8), np.uint32), np.zeros((1, 8), np.float32)
+    change, here = np.empty(channels, np.float32), np.uint32(0)
     for row in range(np.uint32(first), np.uint32(last)):
         cell = cells[row]
-        for c in range(num_channels):
-            out[row, c] = np.float32(0)
         found = np.float32(0)
-        for axis in range(6):
-            neighbour = index[cell + strides[axis]]
-            if neighbour < 0:
-                continue
-            found += np.float32(1)
-            other = np.uint32(neighbour)
-            for c in range(num_channels):
-                out[row, c] += rows[other, c] - rows[row, c]
+        for place in range(8):
+            neighbour = index[cell + strides[place]] if place < 6 else np.int32(-1)
+            stored = neighbour >= 0
+            ids[0, place] = np.uint32(neighbour) if stored else np.uint32(row)
+            weights[0, place] = np.float32(1) if stored else np.float32(0)
+            found += weights[0, place]
         part = np.float32(1) / max(found, np.float32(1))
-        for c in range(num_channels):
-            out[row, c] = rows[row, c] + shares[c] * part * out[row, c]
+        for place in range(6):
+            weights[0, place] *= part
+        weights[0, 6] = -found * part
+        blend_rows(rows, ids, weights, here, change)
+        for c in range(channels):
+            out[row, c] = rows[row, c] + shares[c] * change[c]
 
 
 @jit

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from . import voxel_grid_reference as reference
+from .memory import zeros
 from .threads import for_each, spans
 from .triton_use import uses_triton
 
@@ -170,7 +171,8 @@ def lookup(
         return reference.lookup(grid, places, num_channels, partial)
     from . import voxel_cells_numba as numba_kernels
 
-    out = np.empty((len(places), num_channels), dtype=np.float32)
+    found = zeros(len(places), num_channels, like=grid.rows)
+    out = found.numpy()
     positions, index, rows = _array(places), grid.index.numpy(), grid.rows.numpy()
     parts = spans(len(places), 1 << 14)
 
@@ -178,7 +180,7 @@ def lookup(
         numba_kernels.lookup(*parts[part], positions, index, rows, partial, out)
 
     for_each(run, len(parts))
-    return torch.from_numpy(out)
+    return found
 
 
 def _array(values: Tensor) -> np.ndarray:

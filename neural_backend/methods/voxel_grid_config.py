@@ -41,7 +41,7 @@ class VoxelGridConfig:
     final_rate: float = 0.1
     calm_steps: int = 1000
     beta2: float = 0.999
-    smooth_every: int = 16
+    smooth_every: int = 8
     smooth_density: float = 0.3
     smooth_color: float = 0.3
     distortion: float = 0.001

@@ -69,10 +69,9 @@ class SparseAdam:
         Differs: not a loss. Adam steps as far for a small slope as for a large one, so a loss would
             move what no ray has seen as fast as what many have.
         """
-        out = torch.empty(self.values.shape, device=self.values.device)
+        out = zeros(*self.values.shape, like=self.values)
         if self.values.device.type != "cpu":
             found = torch.zeros(len(out), 1, device=out.device)
-            out.zero_()
             for stride in strides:
                 other = index.view(-1)[cells.long() + stride].long()
                 stored = (other >= 0)[:, None]
