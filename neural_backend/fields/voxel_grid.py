@@ -169,10 +169,10 @@ def _by_neighborhood(stored: Bool[Tensor, "x y z"]) -> Int[Tensor, " rows"]:
     """
     places = torch.arange(stored.numel(), dtype=torch.int32, device=stored.device)
     places = torch.where(stored, places.view(stored.shape), -1)
-    x, y, z = (-(-size // _NEIGHBORHOOD) for size in stored.shape)
-    padding = [n * _NEIGHBORHOOD - size for n, size in zip((z, y, x), reversed(stored.shape))]
-    cubes = F.pad(places, [0, padding[0], 0, padding[1], 0, padding[2]], value=-1)
     side = _NEIGHBORHOOD
+    missing_x, missing_y, missing_z = (-size % side for size in stored.shape)
+    cubes = F.pad(places, (0, missing_z, 0, missing_y, 0, missing_x), value=-1)
+    x, y, z = (size // side for size in cubes.shape)
     ordered = cubes.view(x, side, y, side, z, side).permute(0, 2, 4, 1, 3, 5).reshape(-1)
     return ordered[ordered >= 0]
 

@@ -50,7 +50,7 @@ def _project(camera, x, y, z):
 
 @jit
 def _sight(x, y, z, radius, nearer, cameras, offsets, sizes, sums):
-    """What the silhouettes say of a ball: 0 nothing is there, 2 all full of it, 1 neither, −1 unseen.
+    """What silhouettes say of a ball: 0 it is empty, 2 all are full of it, 1 neither, −1 unseen.
 
     `nearer` is how much closer to a camera than its center the ball may be. What reaches over a
     picture's edge may be full there.
