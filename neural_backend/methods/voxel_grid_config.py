@@ -13,16 +13,16 @@ class VoxelGridConfig:
     rays are left for each voxel; `most_voxels`, of some 300 bytes each, are what memory is meant to
     hold. Of n grids the last is reached at `finest_at` of the budget, the one before at a third of
     that, and so on. Each step draws `rays` rays and makes an update for every `update_rays` of
-    them, or for fewer in coarse grids. Rates fall exponentially to `final_rate` of their start, and,
-    where there are more than `calm_steps`, the further the more there are. Every `smooth_every` steps
-    voxels are drawn to the mean of their neighbours by `smooth_density` and `smooth_color` of the
-    way, less as rates fall. `distortion` weighs how far apart a ray's light comes from, which makes
-    surfaces thin; 0.02 makes smoother meshes for some tenths of a decibel. `prune_opacity` is what
-    a cell must hide to be kept and sampled. `shell` is the width, in halves of the bounds, that
-    everything outside an unbounded scene's bounds is squeezed into, where nothing is learned that
-    fewer than `fewest_views` pictures show. What ends in `_unbounded` takes the place of what is
-    called so without it in such scenes, where a voxel is seen from few sides and could else be
-    anything.
+    them, or for fewer in coarse grids. Rates fall exponentially to `final_rate` of their start,
+    and, where there are more than `calm_steps`, the further the more there are. Every
+    `smooth_every` steps voxels are drawn to the mean of their neighbours by `smooth_density` and
+    `smooth_color` of the way, less as rates fall. `distortion` weighs how far apart a ray's light
+    comes from, which makes surfaces thin; 0.02 makes smoother meshes for some tenths of a decibel.
+    `prune_opacity` is what a cell must hide to be kept and sampled. `shell` is the width, in halves
+    of the bounds, that everything outside an unbounded scene's bounds is squeezed into, where
+    nothing is learned that fewer than `fewest_views` pictures show. What ends in `_unbounded` takes
+    the place of what is called so without it in such scenes, where a voxel is seen from few sides
+    and could else be anything.
     """
 
     steps: int = 1500
