@@ -7,9 +7,6 @@ import numpy as np
 
 from .compilation import jit
 
-BLOCK = 4
-"""Cells along the side of those that are looked up at once."""
-
 
 @jit
 def _project(camera, x, y, z):
@@ -49,73 +46,52 @@ def _project(camera, x, y, z):
 
 
 @jit
-def _sight(x, y, z, radius, nearer, cameras, offsets, sizes, sums):
-    """What silhouettes say of a ball: 0 it is empty, 2 all are full of it, 1 neither, −1 unseen.
-
-    `nearer` is how much closer to a camera than its center the ball may be. What reaches over a
-    picture's edge may be full there.
-    """
-    seen, full = False, True
-    for view in range(len(cameras)):
-        u, v, depth = _project(cameras[view], x, y, z)
-        if depth <= nearer:
-            full = False
-            continue
-        height, width = sizes[view, 0], sizes[view, 1]
-        reach_x = radius * cameras[view, 12] / (depth - nearer)
-        reach_y = radius * cameras[view, 13] / (depth - nearer)
-        if u - reach_x < 0 or v - reach_y < 0 or u + reach_x > width or v + reach_y > height:
-            full = False
-            continue
-        seen = True
-        left, top = int(u - reach_x), int(v - reach_y)
-        right = min(int(u + reach_x) + 1, width)
-        bottom = min(int(v + reach_y) + 1, height)
-        table, stride = offsets[view], width + 1
-        inside = (
-            sums[table + bottom * stride + right]
-            - sums[table + top * stride + right]
-            - sums[table + bottom * stride + left]
-            + sums[table + top * stride + left]
-        )
-        if inside == 0:
-            return 0
-        full &= inside == (right - left) * (bottom - top)
-    if not seen:
-        return -1
-    return 2 if full else 1
-
-
-@jit
 def carve(first, last, lower, cell, cameras, offsets, sizes, sums, kept):
     """Marks in `kept` (x, y, z) the cells that no camera sees as empty and at least one sees.
 
     `sums` holds the summed-area tables of the silhouettes, (height + 1, width + 1) each, one after
-    the other from `offsets`; `sizes` are (height, width). Cells are looked up with their whole
-    outline; `BLOCK`³ of them at once first, and one by one where these are neither empty nor full.
-    `first` and `last` count blocks.
+    the other from `offsets`; `sizes` are (height, width). A cell is looked up with its whole
+    outline.
 
     Source: Laurentini 1994, "The visual hull concept"; Crow 1984, "Summed-area tables".
     """
     radius = cell * 0.8660254  # half the diagonal of a cell
-    across, ny, nz = kept.shape
-    for bx in range(first, last):
-        for by in range(-(-ny // BLOCK)):
-            for bz in range(-(-nz // BLOCK)):
-                x = lower[0] + (bx + 0.5) * BLOCK * cell
-                y = lower[1] + (by + 0.5) * BLOCK * cell
-                z = lower[2] + (bz + 0.5) * BLOCK * cell
-                whole = BLOCK * radius
-                block = _sight(x, y, z, whole, whole, cameras, offsets, sizes, sums)
-                if block == 0:
-                    continue
-                for ix in range(bx * BLOCK, min(across, (bx + 1) * BLOCK)):
-                    for iy in range(by * BLOCK, min(ny, (by + 1) * BLOCK)):
-                        for iz in range(bz * BLOCK, min(nz, (bz + 1) * BLOCK)):
-                            here = block
-                            if block != 2:
-                                x = lower[0] + (ix + 0.5) * cell
-                                y = lower[1] + (iy + 0.5) * cell
-                                z = lower[2] + (iz + 0.5) * cell
-                                here = _sight(x, y, z, radius, 0.0, cameras, offsets, sizes, sums)
-                            kept[ix, iy, iz] = np.uint8(here > 0)
+    for ix in range(first, last):
+        for iy in range(kept.shape[1]):
+            for iz in range(kept.shape[2]):
+                x = lower[0] + (ix + 0.5) * cell
+                y = lower[1] + (iy + 0.5) * cell
+                z = lower[2] + (iz + 0.5) * cell
+                seen, keep = False, True
+                for view in range(len(cameras)):
+                    u, v, depth = _project(cameras[view], x, y, z)
+                    if depth <= 0.0:
+                        continue
+                    height, width = sizes[view, 0], sizes[view, 1]
+                    reach_x = radius * cameras[view, 12] / depth
+                    reach_y = radius * cameras[view, 13] / depth
+                    # What reaches over the picture's edge may be full there.
+                    if (
+                        u - reach_x < 0
+                        or v - reach_y < 0
+                        or u + reach_x > width
+                        or v + reach_y > height
+                    ):
+                        continue
+                    seen = True
+                    left, top = int(u - reach_x), int(v - reach_y)
+                    right, bottom = (
+                        min(int(u + reach_x) + 1, width),
+                        min(int(v + reach_y) + 1, height),
+                    )
+                    table, stride = offsets[view], width + 1
+                    inside = (
+                        sums[table + bottom * stride + right]
+                        - sums[table + top * stride + right]
+                        - sums[table + bottom * stride + left]
+                        + sums[table + top * stride + left]
+                    )
+                    if inside == 0:
+                        keep = False
+                        break
+                kept[ix, iy, iz] = np.uint8(keep and seen)

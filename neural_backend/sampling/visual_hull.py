@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..geometry.cameras import Intrinsics
 from ..kernels.threads import for_each
-from ..kernels.visual_hull_numba import BLOCK, carve
+from ..kernels.visual_hull_numba import carve
 
 _LARGEST_SILHOUETTE = 256
 """Pixels along the longer side; finer ones would be finer than the cells."""
@@ -53,7 +53,7 @@ def visual_hull(
     def carve_slab(slab: int) -> None:
         carve(slab, slab + 1, lower, cell, cameras[order], offsets[order], sizes[order], sums, kept)
 
-    for_each(carve_slab, -(-int(shape[0]) // BLOCK))
+    for_each(carve_slab, int(shape[0]))
     return kept.astype(bool)
 
 

@@ -75,34 +75,3 @@ def test_empty_pictures_leave_nothing_and_no_view_shows_what_lies_behind_it() ->
     assert visual_hull([full], [lens], pose, BOUNDS, 8).all()
     behind = BOUNDS + np.array([0.0, 0.0, 9.0])
     assert not visual_hull([full], [lens], pose, behind, 8).any()
-
-
-def test_cells_looked_up_in_blocks_are_those_looked_up_one_by_one() -> None:
-    generator = np.random.default_rng()
-    lens = Intrinsics(
-        width=60, height=50, focal_x_px=45, focal_y_px=50, center_x_px=31, center_y_px=24
-    )
-    places = generator.normal(size=(5, 3))
-    poses = np.array([looking_at_origin(4 * p / np.linalg.norm(p)) for p in places])
-    silhouettes = []
-    for _ in poses:
-        coarse = generator.random((5, 6)) < 0.7
-        silhouettes.append(coarse.repeat(10, axis=0).repeat(10, axis=1))
-    resolution, cell = 13, 2 / 13
-    hull = visual_hull(silhouettes, [lens] * len(poses), poses, BOUNDS, resolution)
-    assert hull.any()
-    assert not hull.all()
-    for place in np.ndindex(hull.shape):
-        center = (np.array(place) + 0.5) * cell - 1
-        kept = False
-        for pose, shown in zip(poses, silhouettes, strict=True):
-            seen = (center - pose[:3, 3]) @ pose[:3, :3]
-            reach = cell * np.sqrt(3) / 2 * np.array([45, 50]) / -seen[2]
-            lower, upper = (project(lens, seen[None])[0] + sign * reach for sign in (-1, 1))
-            if (lower < 0).any() or (upper > (60, 50)).any():
-                continue
-            (left, top), (right, bottom) = lower.astype(int), upper.astype(int) + 1
-            kept = bool(shown[top:bottom, left:right].any())
-            if not kept:
-                break
-        assert hull[place] == kept, place
