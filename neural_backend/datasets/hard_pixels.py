@@ -44,9 +44,11 @@ class HardPixels:
         """Of each block; 0 where nothing is known."""
 
     def draw(self, count: int, generator: torch.Generator) -> Int[Tensor, " count"]:
-        """Random pixels of the batches' candidates; `generator` is a CPU one."""
+        """Random pixels of the batches' candidates."""
         some = self._batches.draw_pixels(count * self._choices, generator)
-        shift = torch.rand(1, generator=generator, dtype=torch.float64).to(some.device)
+        shift = torch.rand(1, generator=generator, dtype=torch.float64, device=generator.device).to(
+            some.device
+        )
         errors = self.squared_errors.index_select(0, self.blocks_of(some)).sqrt_().double()
         # Where nothing is wrong, all are alike.
         sums = (errors + _FLOOR * errors.mean() + 1e-12).cumsum(dim=0)

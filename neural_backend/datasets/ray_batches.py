@@ -99,11 +99,10 @@ class RayBatches:
         return self.rays(process_group.part(pixels))
 
     def draw_pixels(self, count: int, generator: torch.Generator) -> Int[Tensor, " count"]:
-        """Random pixels, uniformly over `candidates`; `generator` is a CPU one."""
+        """Random pixels, uniformly over `candidates`."""
         high = self.num_pixels if self.candidates is None else len(self.candidates)
-        chosen = torch.randint(high, (count,), generator=generator).to(
-            self.device, non_blocking=True
-        )
+        chosen = torch.randint(high, (count,), generator=generator, device=generator.device)
+        chosen = chosen.to(self.device, non_blocking=True)
         if self.candidates is not None:
             chosen = self.candidates.index_select(0, chosen)
         return chosen

@@ -19,8 +19,18 @@ class HashGrid(nn.Module):
         self.layout = layout
         table = torch.rand(layout.offsets[-1], layout.features_per_level, generator=generator)
         self.table = nn.Parameter((table * 2 - 1) * 1e-4)
+        self.rounded: Tensor | None = None
+
+    def round_off(self) -> None:
+        """Has `rounded`, the table in half precision, read from now on where kernels can.
+
+        To be called again when the table was changed by others than `kernels.adam`.
+        """
+        if self.rounded is None:
+            self.rounded = torch.empty_like(self.table, dtype=torch.half)
+        self.rounded.copy_(self.table.detach())
 
     def forward(
         self, unit_points: Float[Tensor, "points 3"]
     ) -> Float[Tensor, "points all_features"]:
-        return hash_encode(unit_points, self.table, self.layout)
+        return hash_encode(unit_points, self.table, self.layout, self.rounded)

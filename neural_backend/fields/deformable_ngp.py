@@ -20,7 +20,8 @@ def time_conditions(
     Source: Pumarola et al. 2021, "D-NeRF", sec. 4 (positional encoding of the time).
     Differs: half the frequency, so that the first and the last time are not the same.
     """
-    angles = times[:, None] * (math.pi * 2.0 ** torch.arange(octaves).to(times))
+    numbers = torch.arange(octaves, device=times.device, dtype=times.dtype)
+    angles = times[:, None] * (math.pi * numbers.exp2())
     parts = [2 * times[:, None] - 1, angles.sin(), angles.cos()]
     missing = num_time_conditions(octaves) - 1 - 2 * octaves
     return torch.cat([*parts, times.new_zeros(len(times), missing)], dim=-1)
@@ -129,7 +130,7 @@ class DeformableNGPField(nn.Module):
 
     def _encode(self, cube: Tensor) -> Tensor:
         place = 2 * cube - 1
-        octaves = 2.0 ** torch.arange(self.sizes.octaves).to(place)
+        octaves = torch.arange(self.sizes.octaves, device=place.device, dtype=place.dtype).exp2()
         angles = math.pi * octaves[:, None] * place[:, None, :]
         waves = torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
         ones = place.new_ones(len(place), self.sizes.num_inputs - 3 - 6 * self.sizes.octaves)

@@ -32,6 +32,7 @@ class InstantNGPField(nn.Module):
     """
 
     bounds: Float[Tensor, "2 3"]
+    center: Float[Tensor, "3"]
     half: float  # type: ignore[assignment]  # not torch's method of that name
 
     def __init__(
@@ -51,7 +52,7 @@ class InstantNGPField(nn.Module):
         num_features = layout.num_features + more_features
         self.sizes = NetworkSizes(num_features, width, color_layers, density_shift)
         self.register_buffer("bounds", bounds.clone())
-        self.center = (bounds[0] + bounds[1]) / 2
+        self.register_buffer("center", (bounds[0] + bounds[1]) / 2, persistent=False)
         self.half = float((bounds[1] - bounds[0]).max()) / 2 * frame
         self.encoding = HashGrid(layout, generator)
         matrices = []
@@ -63,7 +64,7 @@ class InstantNGPField(nn.Module):
 
     def to_unit(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
         """Positions in the unit frame."""
-        return (points - self.center.to(points.device)) / self.half
+        return (points - self.center) / self.half
 
     def unit_density(
         self, points: Float[Tensor, "points 3"]
@@ -83,7 +84,7 @@ class InstantNGPField(nn.Module):
     def from_cube(self, cube: Float[Tensor, "points 3"]) -> Float[Tensor, "points 3"]:
         """Positions in scene units of places in the hash grid's cube."""
         points = uncontract(cube * 4 - 2) if self.unbounded else cube * 2 - 1
-        return points * self.half + self.center.to(points)
+        return points * self.half + self.center
 
     def density_of_features(
         self, features: Float[Tensor, "points features"], squeeze: Float[Tensor, " points"]

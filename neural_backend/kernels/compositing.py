@@ -12,13 +12,14 @@ from .triton_use import uses_triton
 
 
 class Composited(NamedTuple):
-    """What rays see. Colors are premultiplied, `depth` is the sum of weights times distances.
+    """What rays see. Colors are premultiplied and of any number of channels; `depth` is the sum of
+    weights times distances.
 
     `distortion` says how far apart along the ray the things are that it sees. No gradient passes
     through `weights`.
     """
 
-    color: Float[Tensor, "rays 3"]
+    color: Float[Tensor, "rays channels"]
     accumulation: Float[Tensor, " rays"]
     depth: Float[Tensor, " rays"]
     distortion: Float[Tensor, " rays"]
@@ -27,7 +28,7 @@ class Composited(NamedTuple):
 
 def composite(
     density: Float[Tensor, "rays samples"],
-    rgb: Float[Tensor, "rays samples 3"],
+    rgb: Float[Tensor, "rays samples channels"],
     t_mids: Float[Tensor, "rays samples"],
     lengths: Float[Tensor, "rays samples"],
 ) -> Composited:
@@ -43,7 +44,7 @@ def composite(
 
 def composite_by_torch(
     density: Float[Tensor, "rays samples"],
-    rgb: Float[Tensor, "rays samples 3"],
+    rgb: Float[Tensor, "rays samples channels"],
     t_mids: Float[Tensor, "rays samples"],
     lengths: Float[Tensor, "rays samples"],
 ) -> Composited:

@@ -15,32 +15,33 @@ _LANES = 2048
 
 def composite(
     density: Float[Tensor, "rays samples"],
-    rgb: Float[Tensor, "rays samples 3"],
+    rgb: Float[Tensor, "rays samples channels"],
     t_mids: Float[Tensor, "rays samples"],
     lengths: Float[Tensor, "rays samples"],
 ) -> Composited:
     """The twin of `compositing.composite_by_torch`, without a graph."""
-    rays, samples = density.shape
-    seen = torch.empty(rays, 6, device=density.device)
+    (rays, samples), channels = density.shape, rgb.shape[-1]
+    seen = torch.empty(rays, channels + 3, device=density.device)
     weights = torch.empty_like(density)
     if rays:
         width, block = _block(samples)
         _composite[(triton.cdiv(rays, block),)](
-            density, rgb, t_mids, lengths, seen, weights, rays, samples, RAYS=block, SAMPLES=width
-        )
-    return Composited(seen[:, :3], *seen[:, 3:].unbind(dim=1), weights)
+            density, rgb, t_mids, lengths, seen, weights, rays, samples,
+            CHANNELS=channels, RAYS=block, SAMPLES=width,
+        )  # fmt: skip
+    return Composited(seen[:, :channels], *seen[:, channels:].unbind(dim=1), weights)
 
 
 def gradients(
     density: Float[Tensor, "rays samples"],
-    rgb: Float[Tensor, "rays samples 3"],
+    rgb: Float[Tensor, "rays samples channels"],
     t_mids: Float[Tensor, "rays samples"],
     lengths: Float[Tensor, "rays samples"],
-    by_color: Float[Tensor, "rays 3"],
+    by_color: Float[Tensor, "rays channels"],
     by_accumulation: Float[Tensor, " rays"],
     by_depth: Float[Tensor, " rays"],
     by_distortion: Float[Tensor, " rays"],
-) -> tuple[Float[Tensor, "rays samples"], Float[Tensor, "rays samples 3"]]:
+) -> tuple[Float[Tensor, "rays samples"], Float[Tensor, "rays samples channels"]]:
     """The loss's slopes by density and color, from those by what `composite` returned."""
     rays, samples = density.shape
     by_density, by_rgb = torch.empty_like(density), torch.empty_like(rgb)
@@ -50,7 +51,7 @@ def gradients(
         slopes = torch.cat([by_color, others], dim=1)
         _gradients[(triton.cdiv(rays, block),)](
             density, rgb, t_mids, lengths, slopes, by_density, by_rgb, rays, samples,
-            RAYS=block, SAMPLES=width,
+            CHANNELS=rgb.shape[-1], RAYS=block, SAMPLES=width,
         )  # fmt: skip
     return by_density, by_rgb
 
@@ -75,7 +76,7 @@ def _weigh(optical_depth):
 @triton.jit(do_not_specialize=["rays"])
 def _composite(
     density, rgb, t_mids, lengths, seen, weights, rays, samples,
-    RAYS: tl.constexpr, SAMPLES: tl.constexpr,
+    CHANNELS: tl.constexpr, RAYS: tl.constexpr, SAMPLES: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64) * RAYS + tl.arange(0, RAYS)
     column = tl.arange(0, SAMPLES)
@@ -87,25 +88,26 @@ def _composite(
     _, weight = _weigh(optical_depth)
     tl.store(weights + places, weight, mask=inside)
     alive = row < rays
-    for channel in tl.static_range(3):
-        color = tl.load(rgb + 3 * places + channel, mask=inside, other=0.0)
-        tl.store(seen + 6 * row + channel, tl.sum(weight * color, axis=1), mask=alive)
+    of_ray = seen + (CHANNELS + 3) * row
+    for channel in tl.static_range(CHANNELS):
+        color = tl.load(rgb + CHANNELS * places + channel, mask=inside, other=0.0)
+        tl.store(of_ray + channel, tl.sum(weight * color, axis=1), mask=alive)
     all_depth = tl.sum(optical_depth, axis=1)
-    tl.store(seen + 6 * row + 3, 1 - tl.exp(-all_depth), mask=alive)
-    tl.store(seen + 6 * row + 4, tl.sum(weight * t, axis=1), mask=alive)
+    tl.store(of_ray + CHANNELS, 1 - tl.exp(-all_depth), mask=alive)
+    tl.store(of_ray + CHANNELS + 1, tl.sum(weight * t, axis=1), mask=alive)
     place = t / (1 + t)
     moment = weight * place
     weight_before = tl.cumsum(weight, axis=1) - weight
     moment_before = tl.cumsum(moment, axis=1) - moment
     apart = 2 * tl.sum(weight * (place * weight_before - moment_before), axis=1)
     within = tl.sum(weight * weight * length / ((1 + t) * (1 + t)), axis=1) / 3
-    tl.store(seen + 6 * row + 5, apart + within, mask=alive)
+    tl.store(of_ray + CHANNELS + 2, apart + within, mask=alive)
 
 
 @triton.jit(do_not_specialize=["rays"])
 def _gradients(
     density, rgb, t_mids, lengths, slopes, by_density, by_rgb, rays, samples,
-    RAYS: tl.constexpr, SAMPLES: tl.constexpr,
+    CHANNELS: tl.constexpr, RAYS: tl.constexpr, SAMPLES: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64) * RAYS + tl.arange(0, RAYS)
     column = tl.arange(0, SAMPLES)
@@ -126,17 +128,18 @@ def _gradients(
     moment_behind = tl.cumsum(moment, axis=1, reverse=True) - moment
     distances = place * (weight_before - weight_behind) - moment_before + moment_behind
     own = weight * length / ((1 + t) * (1 + t)) / 3
-    by_distortion = tl.load(slopes + 6 * row + 5, mask=alive, other=0.0)[:, None]
-    by_depth = tl.load(slopes + 6 * row + 4, mask=alive, other=0.0)[:, None]
+    of_ray = slopes + (CHANNELS + 3) * row
+    by_distortion = tl.load(of_ray + CHANNELS + 2, mask=alive, other=0.0)[:, None]
+    by_depth = tl.load(of_ray + CHANNELS + 1, mask=alive, other=0.0)[:, None]
     by_weight = by_depth * t + 2 * by_distortion * (distances + own)
-    for channel in tl.static_range(3):
-        slope = tl.load(slopes + 6 * row + channel, mask=alive, other=0.0)[:, None]
-        by_weight += slope * tl.load(rgb + 3 * places + channel, mask=inside, other=0.0)
-        tl.store(by_rgb + 3 * places + channel, slope * weight, mask=inside)
+    for channel in tl.static_range(CHANNELS):
+        slope = tl.load(of_ray + channel, mask=alive, other=0.0)[:, None]
+        by_weight += slope * tl.load(rgb + CHANNELS * places + channel, mask=inside, other=0.0)
+        tl.store(by_rgb + CHANNELS * places + channel, slope * weight, mask=inside)
 
     # More optical depth shows more of a sample, and less of all behind it.
     hidden = tl.cumsum(by_weight * weight, axis=1, reverse=True) - by_weight * weight
     escaped = tl.exp(-tl.sum(optical_depth, axis=1))[:, None]
-    by_accumulation = tl.load(slopes + 6 * row + 3, mask=alive, other=0.0)[:, None]
+    by_accumulation = tl.load(of_ray + CHANNELS, mask=alive, other=0.0)[:, None]
     slope = by_weight * behind - hidden + by_accumulation * escaped
     tl.store(by_density + places, slope * length, mask=inside)

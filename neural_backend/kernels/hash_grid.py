@@ -59,14 +59,16 @@ def hash_encode(
     unit_points: Float[Tensor, "points 3"],
     table: Float[Tensor, "entries features"],
     layout: HashGridLayout,
+    rounded: Float[Tensor, "entries features"] | None = None,
 ) -> Float[Tensor, "points all_features"]:
     """The features of points in the unit cube, level after level; points outside get its border's.
 
     Differentiable in the table and the points. In single precision Numba on the CPU and Triton on
-    CUDA, plain torch elsewhere.
+    CUDA, plain torch elsewhere. Triton reads `rounded`, a copy of the table in lower precision,
+    where there is one; gradients belong to the table all the same.
     """
     if uses_triton(table):
-        return _TritonHashEncode.apply(unit_points, table, layout)
+        return _TritonHashEncode.apply(unit_points, table, layout, rounded)
     if table.device.type == "cpu" and table.dtype == torch.float32:
         return _NumbaHashEncode.apply(unit_points, table, layout)
     return hash_grid_reference.encode(unit_points, table, layout.resolutions, layout.offsets)
@@ -113,19 +115,23 @@ class _NumbaHashEncode(torch.autograd.Function):
 
 class _TritonHashEncode(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, points: Tensor, table: Tensor, layout: HashGridLayout) -> Tensor:
+    def forward(
+        ctx: Any, points: Tensor, table: Tensor, layout: HashGridLayout, rounded: Tensor | None
+    ) -> Tensor:
         from . import hash_grid_triton
 
-        ctx.save_for_backward(points, table)
+        read = table if rounded is None else rounded
+        ctx.save_for_backward(points, read)
         ctx.layout = layout
-        return hash_grid_triton.encode(points.detach(), table.detach(), layout)
+        return hash_grid_triton.encode(points.detach(), read.detach(), layout)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None, None]:
         from . import hash_grid_triton
 
-        points, table = (part.detach() for part in ctx.saved_tensors)
+        points, read = (part.detach() for part in ctx.saved_tensors)
         d_points = None
         if ctx.needs_input_grad[0]:
-            d_points = hash_grid_triton.point_gradient(points, gradients[0], table, ctx.layout)
-        return d_points, hash_grid_triton.table_gradient(points, gradients[0], ctx.layout), None
+            d_points = hash_grid_triton.point_gradient(points, gradients[0], read, ctx.layout)
+        d_table = hash_grid_triton.table_gradient(points, gradients[0], ctx.layout)
+        return d_points, d_table, None, None

@@ -23,19 +23,24 @@ def encode(
         offset, entries = offsets[level], offsets[level + 1] - offsets[level]
         places = (points * resolution).clamp(0, resolution)
         lower = places.floor().clamp(max=resolution - 1)
-        fractions = places - lower
+        i, j, k = lower.long().unbind(dim=-1)
+        u, v, w = (places - lower).unbind(dim=-1)
         total = torch.zeros_like(points[:, :1])
-        for corner in _CORNERS:
-            shift = torch.tensor(corner, device=points.device)
-            rows = _rows(lower.long() + shift, resolution, entries) + offset
-            weights = torch.where(shift.bool(), fractions, 1 - fractions).prod(dim=-1)
+        for x, y, z in _CORNERS:
+            rows = _rows(i + x, j + y, k + z, resolution, entries) + offset
+            weights = (u if x else 1 - u) * (v if y else 1 - v) * (w if z else 1 - w)
             total = total + weights[:, None] * table[rows]
         seen.append(total)
     return torch.cat(seen, dim=-1)
 
 
-def _rows(cells: Int[Tensor, "points 3"], resolution: int, entries: int) -> Int[Tensor, " points"]:
-    x, y, z = cells.unbind(dim=-1)
+def _rows(
+    x: Int[Tensor, " points"],
+    y: Int[Tensor, " points"],
+    z: Int[Tensor, " points"],
+    resolution: int,
+    entries: int,
+) -> Int[Tensor, " points"]:
     side = resolution + 1
     if side**3 <= entries:
         return x + side * (y + side * z)

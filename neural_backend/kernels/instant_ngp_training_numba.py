@@ -62,6 +62,32 @@ def _slope_distortion(work, first, last, weight_after, moment_after, scale):
 
 
 @jit
+def _sample_alone(rgb, s, gain, target, huber):
+    """The loss if a sample were all that is seen, and its slopes by the errors of the channels."""
+    red, slope_red = _loss_gradient(gain[0] * rgb[0, s] - target[0], huber)
+    green, slope_green = _loss_gradient(gain[1] * rgb[1, s] - target[1], huber)
+    blue, slope_blue = _loss_gradient(gain[2] * rgb[2, s] - target[2], huber)
+    return red + green + blue, slope_red, slope_green, slope_blue
+
+
+@jit
+def _samples_alone(work, first, last, gain, target, huber, share, by_gain):
+    """The mean of `_sample_alone` by the samples' weights.
+
+    The `share` of its slopes by the logarithms of the gains is added to `by_gain`.
+    """
+    total = 0.0
+    for s in range(first, last):
+        weight = work.weights[s]
+        cost, red, green, blue = _sample_alone(work.rgb, s, gain, target, huber)
+        total += weight * cost
+        by_gain[0] += share * weight * red * gain[0] * work.rgb[0, s]
+        by_gain[1] += share * weight * green * gain[1] * work.rgb[1, s]
+        by_gain[2] += share * weight * blue * gain[2] * work.rgb[2, s]
+    return total
+
+
+@jit
 def composite_ray(batch, loss, work, row, ray, per_ray):
     """Compares one ray with its target and writes `d_rgb`, and `d_geometry` of the log-density.
 
@@ -88,6 +114,9 @@ def composite_ray(batch, loss, work, row, ray, per_ray):
     loss_red, slope_red = _loss_gradient(error_red, loss.huber)
     loss_green, slope_green = _loss_gradient(error_green, loss.huber)
     loss_blue, slope_blue = _loss_gradient(error_blue, loss.huber)
+    share = 1 - loss.surface
+    cost = share * (loss_red + loss_green + loss_blue)
+    slope_red, slope_green, slope_blue = share * slope_red, share * slope_green, share * slope_blue
     per_ray[row, 0] = slope_red * red * gain[0]
     per_ray[row, 1] = slope_green * green * gain[1]
     per_ray[row, 2] = slope_blue * blue * gain[2]
@@ -101,6 +130,15 @@ def composite_ray(batch, loss, work, row, ray, per_ray):
         slope_green * gain[1],
         slope_blue * gain[2],
     )
+    if loss.surface > 0:
+        alone = _samples_alone(
+            work, first, last, gain, target, loss.huber, loss.surface, per_ray[row]
+        )
+        for channel in range(3):
+            missed, _ = _loss_gradient(background[channel] - target[channel], loss.huber)
+            alone += behind * missed
+        cost += loss.surface * alone
+        rest += loss.surface * alone
     distortion = 0.0
     if loss.distortion > 0:
         distortion = _slope_distortion(work, first, last, 1 - behind, moment, loss.distortion)
@@ -111,18 +149,25 @@ def composite_ray(batch, loss, work, row, ray, per_ray):
         shown = slope_red * rgb[0, s] + slope_green * rgb[1, s] + slope_blue * rgb[2, s]
         if loss.distortion > 0:
             shown += work.spread[s]
+        by_red, by_green, by_blue = slope_red, slope_green, slope_blue
+        if loss.surface > 0:
+            alone, red, green, blue = _sample_alone(rgb, s, gain, target, loss.huber)
+            shown += loss.surface * alone
+            by_red += loss.surface * red * gain[0]
+            by_green += loss.surface * green * gain[1]
+            by_blue += loss.surface * blue * gain[2]
         rest -= weight * shown
         behind -= weight
         near = min(1.0, (work.t_mids[s] * loss.inverse_near) ** 2)
         weight *= near
-        work.d_rgb[0, s] = slope_red * weight * rgb[0, s] * (1 - rgb[0, s])
-        work.d_rgb[1, s] = slope_green * weight * rgb[1, s] * (1 - rgb[1, s])
-        work.d_rgb[2, s] = slope_blue * weight * rgb[2, s] * (1 - rgb[2, s])
+        work.d_rgb[0, s] = by_red * weight * rgb[0, s] * (1 - rgb[0, s])
+        work.d_rgb[1, s] = by_green * weight * rgb[1, s] * (1 - rgb[1, s])
+        work.d_rgb[2, s] = by_blue * weight * rgb[2, s] * (1 - rgb[2, s])
         depth = work.density[s] * work.lengths[s]
         work.density[s] = near * depth * (behind * shown - rest)
     squares = error_red**2 + error_green**2 + error_blue**2
     per_ray[row, 3] = squares
-    return squares, loss_red + loss_green + loss_blue + distortion
+    return squares, cost + distortion
 
 
 @jit

@@ -84,21 +84,24 @@ class LossSettings(NamedTuple):
     """`huber` 0 is the squared error. Closer than 1 / `inverse_near` gradients fade away.
 
     Samples behind an optical depth of `opaque_depth` teach nothing. `distortion` weighs how far
-    apart along a ray the things are that it sees.
+    apart along a ray the things are that it sees. The share `surface` of the error is what each
+    sample would miss if it were all that is seen, by their weights (Zhang et al. 2025, "Radiance
+    surfaces").
     """
 
     huber: float
     inverse_near: float
     opaque_depth: float
     distortion: float
+    surface: float = 0.0
 
 
 class AdamSettings(NamedTuple):
-    """`step` counts from 1."""
+    """`step` counts from 1. It and the rates are tensors where a graph of CUDA's is recorded."""
 
-    table_rate: float
-    weight_rate: float
+    table_rate: Any
+    weight_rate: Any
     beta1: float
     beta2: float
     epsilon: float
-    step: int
+    step: Any

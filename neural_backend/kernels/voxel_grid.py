@@ -124,10 +124,13 @@ def learn(
     touched: UInt8[Tensor, " rows"],
     gain_gradient: Float[Tensor, "rays 3"],
     distortion: float = 0.0,
+    surface: float = 0.0,
 ) -> tuple[Tensor | float, int]:
     """Adds the gradient of half the summed squared error to `gradients`, marking `touched` rows.
 
     `distortion` weighs the summed distances between the samples of a ray, each pair by its weights.
+    The share `surface` of the error is the mean of what each sample would miss if it were all that
+    is seen, by their weights; what is returned is the squared error all the same.
 
     On a CPU each part of `gradients` belongs to one thread, so that no two add to the same number
     and the result does not depend on their timing. Returns the summed squared error and the number
@@ -136,10 +139,11 @@ def learn(
     if uses_triton(grid.rows):
         from . import voxel_grid_triton
 
-        alone = (gradients[0], touched, gain_gradient, distortion)
+        alone = (gradients[0], touched, gain_gradient, distortion, surface)
         return voxel_grid_triton.learn(grid, rays, *alone)
     if grid.rows.device.type != "cpu":
-        return reference.learn(grid, rays, gradients[0], touched, gain_gradient, distortion)
+        alone = (gradients[0], touched, gain_gradient, distortion, surface)
+        return reference.learn(grid, rays, *alone)
     from . import voxel_grid_training_numba as numba_kernels
 
     parts = gradients.shape[0]
@@ -152,7 +156,8 @@ def learn(
     def run(part: int) -> None:
         numba_kernels.learn(
             part * count // parts, (part + 1) * count // parts, *arrays, space, index, skip, rows,
-            grid.num_basis, np.float32(distortion), tables[part], marks, gains, totals[part],
+            grid.num_basis, np.float32(distortion), np.float32(surface), tables[part], marks, gains,
+            totals[part],
         )  # fmt: skip
 
     for_each(run, parts)

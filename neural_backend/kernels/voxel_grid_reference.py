@@ -4,11 +4,11 @@
 In float64 where the rows are.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ def render(grid: "Grid", origins: Tensor, directions: Tensor) -> Float[Tensor, "
     """See `kernels.voxel_grid.render`."""
     with torch.no_grad():
         jitters = torch.full_like(origins[:, 0], 0.5)
-        color, transmittance, depth, _ = trace(grid, grid.rows, origins, directions, jitters)
-    return torch.cat([color, transmittance[:, None], depth[:, None]], dim=-1)
+        seen = trace(grid, grid.rows, origins, directions, jitters)
+    return torch.cat([seen.color, seen.transmittance[:, None], seen.depth[:, None]], dim=-1)
 
 
 def learn(
@@ -36,19 +36,21 @@ def learn(
     touched: Tensor,
     gain_gradient: Tensor,
     distortion: float = 0.0,
+    surface: float = 0.0,
 ) -> tuple[Tensor, int]:
     """See `kernels.voxel_grid.learn`; by automatic differentiation."""
     with torch.enable_grad():
         rows = grid.rows.detach().requires_grad_()
         gains = rays.gains.detach().to(rows.dtype).requires_grad_()
-        color, transmittance, _, spread = trace(
-            grid, rows, rays.origins, rays.directions, rays.jitters
-        )
-        alpha, escaped = rays.rgba[:, 3:], transmittance[:, None]
-        seen = rays.rgba[:, :3] * alpha + (1 - alpha) * rays.backgrounds
-        error = gains * color + escaped * rays.backgrounds - seen
+        seen = trace(grid, rows, rays.origins, rays.directions, rays.jitters)
+        alpha, escaped = rays.rgba[:, 3:], seen.transmittance[:, None]
+        target = rays.rgba[:, :3] * alpha + (1 - alpha) * rays.backgrounds
+        error = gains * seen.color + escaped * rays.backgrounds - target
         squares = error.square().sum()
-        loss = squares / 2 + distortion * spread.sum()
+        alone = gains[seen.rays] * seen.sample_colors - target[seen.rays]
+        missed = (seen.weights[:, None] * alone.square()).sum()
+        missed = missed + (escaped * (rays.backgrounds - target).square()).sum()
+        loss = torch.lerp(squares, missed, surface) / 2 + distortion * seen.distortion.sum()
         by_rows, by_gains = torch.autograd.grad(loss, (rows, gains))
     gradient += by_rows
     touched |= (by_rows != 0).any(dim=-1).to(touched.dtype)
@@ -69,12 +71,24 @@ def lookup(
     return torch.where(found, values / total.clamp(min=1e-6), nothing)
 
 
+class Traced(NamedTuple):
+    """What rays see: premultiplied color, transmittance, the sum of weight · distance, distortion;
+    and of all their samples the ray, the weight and the color.
+    """
+
+    color: Float[Tensor, "rays 3"]
+    transmittance: Float[Tensor, " rays"]
+    depth: Float[Tensor, " rays"]
+    distortion: Float[Tensor, " rays"]
+    rays: Int[Tensor, " samples"]
+    weights: Float[Tensor, " samples"]
+    sample_colors: Float[Tensor, "samples 3"]
+
+
 def trace(
     grid: "Grid", rows: Tensor, origins: Tensor, directions: Tensor, jitters: Tensor
-) -> tuple[
-    Float[Tensor, "rays 3"], Float[Tensor, " rays"], Float[Tensor, " rays"], Float[Tensor, " rays"]
-]:
-    """Premultiplied color, transmittance, depth sum and distortion; differentiable in `rows`."""
+) -> Traced:
+    """Follows rays through the grid; differentiable in `rows`."""
     space = grid.space
     with torch.no_grad():
         t, kept = _march(grid, origins.to(rows), directions.to(rows), jitters.to(rows))
@@ -98,7 +112,7 @@ def trace(
     out = torch.zeros_like(origins.to(rows)).index_add(0, ray, weight[:, None] * color)
     depth = torch.zeros_like(t[:, 0]).index_add(0, ray, weight * distance)
     spread = _distortion(space, torch.where(kept, t, 0), all_weights)
-    return out, torch.exp(-in_grid.sum(dim=-1)), depth, spread
+    return Traced(out, torch.exp(-in_grid.sum(dim=-1)), depth, spread, ray, weight, color)
 
 
 def _distortion(

@@ -40,6 +40,7 @@ def learn(
     touched: Tensor,
     gain_gradient: Tensor,
     distortion: float = 0.0,
+    surface: float = 0.0,
 ) -> tuple[Tensor, int]:
     """See `kernels.voxel_grid.learn`."""
     count = len(rays.origins)
@@ -47,8 +48,9 @@ def learn(
     if count:
         _learn[(triton.cdiv(count, _RAYS),)](
             *(part.contiguous() for part in vars(rays).values()), *_grid(grid),
-            gradient, gradient.stride(0), touched, gain_gradient, squares, distortion, count,
-            CHANNELS=grid.rows.shape[1], BASIS=grid.num_basis, SPREADS=distortion > 0, RAYS=_RAYS,
+            gradient, gradient.stride(0), touched, gain_gradient, squares, distortion, surface,
+            count, CHANNELS=grid.rows.shape[1], BASIS=grid.num_basis, SPREADS=distortion > 0,
+            ALONE=surface > 0, RAYS=_RAYS,
         )  # fmt: skip
     return squares, -1
 
@@ -231,12 +233,20 @@ def _place(t, space):
     return halves
 
 
+@triton.jit
+def _miss(red, green, blue, target_r, target_g, target_b):
+    """Half the squared error of what is seen were it all of this color."""
+    off_r, off_g, off_b = red - target_r, green - target_g, blue - target_b
+    return 0.5 * (off_r * off_r + off_g * off_g + off_b * off_b)
+
+
 @triton.jit(do_not_specialize=["size_x", "size_y", "size_z", "count"])
 def _learn(
     origins, directions, rgba, backgrounds, jitters, gains,
     index, skip, rows, row_stride, size_x, size_y, size_z, space,
-    gradient, gradient_stride, touched, gain_gradient, squares, distortion, count,
-    CHANNELS: tl.constexpr, BASIS: tl.constexpr, SPREADS: tl.constexpr, RAYS: tl.constexpr,
+    gradient, gradient_stride, touched, gain_gradient, squares, distortion, surface, count,
+    CHANNELS: tl.constexpr, BASIS: tl.constexpr, SPREADS: tl.constexpr, ALONE: tl.constexpr,
+    RAYS: tl.constexpr,
 ):  # fmt: skip
     ray = tl.program_id(0).to(tl.int64) * RAYS + tl.arange(0, RAYS)
     begun = ray < count
@@ -264,28 +274,45 @@ def _learn(
     error_b = tl.where(begun, gain_b * blue + clear * back_b - seen_b * alpha, 0.0)
     all_squares = tl.sum(error_r * error_r + error_g * error_g + error_b * error_b, axis=0)
     tl.atomic_add(squares, all_squares, sem="relaxed")
-    tl.store(gain_gradient + 3 * ray, error_r * red, mask=begun)
-    tl.store(gain_gradient + 3 * ray + 1, error_g * green, mask=begun)
-    tl.store(gain_gradient + 3 * ray + 2, error_b * blue, mask=begun)
+    target_r = seen_r * alpha + (1 - alpha) * back_r
+    target_g = seen_g * alpha + (1 - alpha) * back_g
+    target_b = seen_b * alpha + (1 - alpha) * back_b
+    by_gain_r, by_gain_g, by_gain_b = error_r * red, error_g * green, error_b * blue
 
     # All weights and their moments along the ray, and the sum of weight times the distortion's
-    # slope by it: twice the distortion, as that is of second degree in the weights.
+    # slope by it: twice the distortion, as that is of second degree in the weights. And what
+    # samples miss alone, with what that says of the gains.
     total, moments, rest = tl.zeros_like(start), tl.zeros_like(start), tl.zeros_like(start)
-    if SPREADS:
+    missed = escaped * _miss(back_r, back_g, back_b, target_r, target_g, target_b)
+    if ALONE:
+        by_gain_r *= 1 - surface
+        by_gain_g *= 1 - surface
+        by_gain_b *= 1 - surface
+    if SPREADS or ALONE:
         t, alive, passes = start, begun, tl.full((RAYS,), 1.0, tl.float32)
         while tl.max(alive.to(tl.int32), axis=0) > 0:
             alive, sampled, features, step, _, _, _, _ = _look(
                 t, end, alive, ox, oy, oz, dx, dy, dz, index, skip, rows, row_stride,
                 size_x, size_y, size_z, space, channel, CHANNELS,
             )  # fmt: skip
-            _, opacity, _, _, _ = _shade(features, basis, channel, sampled, space)
+            _, opacity, r, g, b = _shade(features, basis, channel, sampled, space)
             weight, place = passes * opacity, _place(t, space)
+            if ALONE:
+                r_alone, g_alone, b_alone = gain_r * r, gain_g * g, gain_b * b
+                missed += weight * _miss(r_alone, g_alone, b_alone, target_r, target_g, target_b)
+                by_gain_r += surface * weight * (r_alone - target_r) * r
+                by_gain_g += surface * weight * (g_alone - target_g) * g
+                by_gain_b += surface * weight * (b_alone - target_b) * b
             rest += 4 * distortion * weight * (place * total - moments)
             total += weight
             moments += weight * place
             passes *= 1 - opacity
             alive = alive & (passes >= _OPAQUE)
             t += step
+
+    tl.store(gain_gradient + 3 * ray, by_gain_r, mask=begun)
+    tl.store(gain_gradient + 3 * ray + 1, by_gain_g, mask=begun)
+    tl.store(gain_gradient + 3 * ray + 2, by_gain_b, mask=begun)
 
     # More optical depth of a sample shows more of it, and less of what is behind it.
     behind_r = gain_r * red + escaped * back_r
@@ -310,6 +337,15 @@ def _learn(
             + error_g * (passes * gain_g * g - behind_g)
             + error_b * (passes * gain_b * b - behind_b)
         )
+        slope_r, slope_g, slope_b = error_r, error_g, error_b
+        if ALONE:
+            r_alone, g_alone, b_alone = gain_r * r, gain_g * g, gain_b * b
+            miss = _miss(r_alone, g_alone, b_alone, target_r, target_g, target_b)
+            missed -= weight * miss
+            by_depth += surface * (passes * miss - missed - by_depth)
+            slope_r += surface * (r_alone - target_r - error_r)
+            slope_g += surface * (g_alone - target_g - error_g)
+            slope_b += surface * (b_alone - target_b - error_b)
         if SPREADS:
             place = _place(t, space)
             in_front = place * before - moments_before
@@ -323,9 +359,9 @@ def _learn(
         if space[12] > 0:
             nearness = tl.minimum(t * t * space[12] * space[12], 1.0)
         weight *= nearness
-        by_red = error_r * gain_r * weight * r * (1 - r)
-        by_green = error_g * gain_g * weight * g * (1 - g)
-        by_blue = error_b * gain_b * weight * b * (1 - b)
+        by_red = slope_r * gain_r * weight * r * (1 - r)
+        by_green = slope_g * gain_g * weight * g * (1 - g)
+        by_blue = slope_b * gain_b * weight * b * (1 - b)
         by_color = tl.where((which == 0)[None, :], by_red[:, None], by_green[:, None])
         by_color = tl.where((which == 2)[None, :], by_blue[:, None], by_color)
         by_density = (nearness * by_raw * by_depth)[:, None]

@@ -154,7 +154,7 @@ class DeformableNGP(HashGridMethod):
             return
         possible = moving_hull(
             batches,
-            self.field.center.double().numpy(),
+            self.field.center.double().cpu().numpy(),
             self.field.half,
             self.config.occupancy_resolution,
             self.occupancy.slices,
@@ -222,14 +222,15 @@ class DeformableNGP(HashGridMethod):
         self,
         rays: Rays,
         random: Float[Tensor, "rays more"],
-        fraction: float,
+        fraction: float | Tensor,
         targets: RayTargets,
         guide: Guide,
         loss: LossSettings,
         adam: AdamSettings,
     ) -> StepResult:
         config, times = self.config, _times_of(rays)
-        noise = config.time_noise * max(0.0, 1 - 2 * fraction) * (2 * random[:, 0] - 1)
+        calm = (1 - 2 * torch.as_tensor(fraction)).clamp(min=0)
+        noise = config.time_noise * calm * (2 * random[:, 0] - 1)
         moved = (times + noise).clamp(0, 1) if self.times else times
         moving = MovingRayTargets(*targets, times, self.moving.conditions(moved))
         rate = config.deformation_rate * adam.weight_rate

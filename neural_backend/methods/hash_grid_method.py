@@ -2,7 +2,7 @@
 """What methods on hash grids behind an occupancy guide have in common: how they are trained."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,9 +19,10 @@ from ..kernels import process_group
 from ..kernels.instant_ngp import StepResult
 from ..kernels.instant_ngp_types import AdamSettings, LossSettings, RayTargets
 from ..kernels.ray_marching import Guide
+from ..kernels.repeated_step import RepeatedStep
 from ..sampling.moving_occupancy import MovingOccupancy
 from ..sampling.occupancy_grid import OccupancyGrid
-from ..training.losses import pictures_over_background
+from ..training.losses import pictures_over_background, surface_share
 from .base import TrainingProgress
 from .instant_ngp_config import InstantNGPConfig, learning_rate, make_guide
 
@@ -29,6 +30,25 @@ _OPAQUE_DEPTH = 9.2
 """Optical depth behind which less than 1e-4 of a sample is seen (Müller et al., appendix E.1)."""
 _LEAST_RAYS = 64
 _BLOCK_ERRORS = "block_errors"
+
+
+class StepTime(NamedTuple):
+    """Where a step stands: its learning rate, its number, counted from 1, and the fraction of the
+    training before it: numbers, or tensors on the device whose values change from step to step.
+
+    `surface` is the share of the error that is each sample's own.
+    """
+
+    rate: float | Tensor
+    update: int | Tensor
+    fraction: float | Tensor
+    surface: float = 0.0
+
+
+class _Learned(NamedTuple):
+    result: StepResult
+    loss: float | Tensor
+    mse: float | Tensor
 
 
 class HashGridMethod(ABC):
@@ -67,7 +87,12 @@ class HashGridMethod(ABC):
             for order in ("first", "second")
         }
         self._num_rays = config.samples_per_step // config.samples_per_ray
+        half = 2.0 ** (occupancy.cascades - 1)
+        self._seen_box = torch.tensor([[-half] * 3, [half] * 3], device=self.device)
         self._updates = 0
+        self._schedule = torch.zeros(3, device=self.device)
+        self._random: torch.Generator | None = None
+        self._repeated: tuple[tuple[int, float], RepeatedStep[_Learned]] | None = None
         self._batches: RayBatches | None = None
         self._hard_pixels: HardPixels | None = None
         self._block_errors = torch.zeros(0, device=self.device)
@@ -83,7 +108,7 @@ class HashGridMethod(ABC):
         views = torch.zeros(4, dtype=torch.long, device=self.device)
         rays = Rays(center.expand(4, 3), F.normalize(ones[:, :3], dim=-1), None, views)
         random = torch.rand(4, self.randoms_per_ray, device=self.device)
-        tiny._learn(RayBatch(rays, ones), random, 0.0)
+        tiny._learn(RayBatch(rays, ones), random, StepTime(0.0, 1, 0.0))
         tiny.render_rays(rays)
         tiny.density(center[None])
         tiny.color(center[None], rays.directions[:1])
@@ -119,7 +144,7 @@ class HashGridMethod(ABC):
         self,
         rays: Rays,
         random: Float[Tensor, "rays more"],
-        fraction: float,
+        fraction: float | Tensor,
         targets: RayTargets,
         guide: Guide,
         loss: LossSettings,
@@ -135,20 +160,58 @@ class HashGridMethod(ABC):
         if self._batches is not batches:
             self._take_up(batches)
         self._updates += 1
+        generator = self._generator_here(generator)
         if self._updates % config.occupancy_every == 0:
             self._look_around(generator)
+        count = progress.part_of(self._num_rays)
+        rate = learning_rate(config, self._updates, progress.fraction)
+        surface = surface_share(config, progress.fraction)
+        now = StepTime(rate, self._updates, progress.fraction, surface)
+        if self.device.type == "cuda" and process_group.size() == 1:
+            learned = self._repeat(batches, count, now, generator)
+        else:
+            learned = self._draw_and_learn(batches, count, now, generator)
+        self._adapt_rays(learned.result, progress.fraction)
+        return {"loss": learned.loss, "mse": learned.mse}
+
+    def _generator_here(self, generator: torch.Generator) -> torch.Generator:
+        """One on the device, so that random numbers need not be sent there."""
+        if self.device.type != "cuda":
+            return generator
+        if self._random is None:
+            seed = int(torch.randint(2**62, (), generator=generator))
+            self._random = torch.Generator(self.device).manual_seed(seed)
+        return self._random
+
+    def _repeat(
+        self, batches: RayBatches, count: int, now: StepTime, generator: torch.Generator
+    ) -> _Learned:
+        """`_draw_and_learn`, recorded once and replayed; the device is never waited for."""
+        self._schedule.copy_(torch.tensor(now[:3]), non_blocking=True)
+        kind = count, now.surface
+        if self._repeated is None or self._repeated[0] != kind:
+            rate, update, fraction = self._schedule
+            then = StepTime(rate, update, fraction, now.surface)
+            step = RepeatedStep(
+                lambda: self._draw_and_learn(batches, count, then, generator), generator
+            )
+            self._repeated = kind, step
+        return self._repeated[1]()
+
+    def _draw_and_learn(
+        self, batches: RayBatches, count: int, now: StepTime, generator: torch.Generator
+    ) -> _Learned:
         hard_pixels = self._hard_pixels
         draw = batches.draw_pixels if hard_pixels is None else hard_pixels.draw
-        count = progress.part_of(self._num_rays)
         drawn = draw(count * process_group.size(), generator)
         pixels = process_group.part(drawn)
-        random = process_group.rand(count, self.randoms_per_ray, generator).to(self.device)
-        result = self._learn(batches.rays(pixels), random, progress.fraction)
+        given = count, self.randoms_per_ray, generator, generator.device
+        random = process_group.rand(*given).to(self.device)
+        result = self._learn(batches.rays(pixels), random, now)
         if hard_pixels is not None:
             hard_pixels.learn(drawn, process_group.whole(result.squared_errors))
         count = len(pixels)
-        self._adapt_rays(result, progress.fraction)
-        return {"loss": result.loss / count, "mse": result.squared_error / (3 * count)}
+        return _Learned(result, result.loss / count, result.squared_error / (3 * count))
 
     def _show(self, rays: Rays) -> RenderedRays:
         """What the field shows, without normals."""
@@ -190,6 +253,8 @@ class HashGridMethod(ABC):
             raise ValueError(f"expected the tensors of an {self.name} state, differing: {wrong}")
         for name, value in {**self._learned, **self._moments}.items():
             value.copy_(state[name])
+        if self.field.encoding.rounded is not None:
+            self.field.encoding.round_off()
         self._around.load_state(
             {
                 name.removeprefix("occupancy."): value
@@ -198,7 +263,9 @@ class HashGridMethod(ABC):
             }
         )
         self._updates, self._num_rays = state["schedule"].tolist()
-        self._block_errors, self._batches = block_errors.to(self.device).clone(), None
+        self._block_errors = block_errors.to(self.device).clone()
+        # Recorded steps know tensors that are no longer in use.
+        self._batches = self._repeated = None
 
     def _guide(self, samples: int, explore: float) -> Guide:
         return make_guide(
@@ -215,40 +282,39 @@ class HashGridMethod(ABC):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """The first fields of `RayTargets`."""
         origins = self.field.to_unit(rays.origins)
-        box = origins.new_tensor([[-1.0] * 3, [1.0] * 3]) * 2.0 ** (self._around.cascades - 1)
-        nears, fars = intersect_box(origins, rays.directions, box)
+        nears, fars = intersect_box(origins, rays.directions, self._seen_box)
         nears = nears.clamp(min=self._settings.nearest)
         return origins, rays.directions, nears, fars, jitters, view_harmonics(rays.directions)
 
-    def _learn(self, batch: RayBatch, random: Tensor, fraction: float) -> StepResult:
+    def _learn(self, batch: RayBatch, random: Tensor, now: StepTime) -> StepResult:
         config, views = self._settings, batch.rays.views
         assert views is not None
         backgrounds, jitters = random[:, :3].contiguous(), random[:, 3].contiguous()
         seen = pictures_over_background(batch.rgba, backgrounds)
         gains = self._log_gains[views].exp()
         targets = RayTargets(*self._place(batch.rays, jitters), seen, backgrounds, gains)
-        rate = learning_rate(config, self._updates, fraction)
         result = self._step(
             batch.rays,
             random[:, 4:],
-            fraction,
+            now.fraction,
             targets,
             self._guide(config.samples_per_ray, config.explore),
-            LossSettings(config.huber, 1 / config.near_fade, _OPAQUE_DEPTH, config.distortion),
-            AdamSettings(rate, rate, 0.9, 0.99, 1e-15, max(1, self._updates)),
+            LossSettings(
+                config.huber, 1 / config.near_fade, _OPAQUE_DEPTH, config.distortion, now.surface
+            ),
+            AdamSettings(now.rate, now.rate, 0.9, 0.99, 1e-15, now.update),
         )
         if self.unbounded and config.exposure:
-            self._learn_gains(views, result.d_gains)
+            self._learn_gains(views, result.d_gains, now.update)
         return result
 
-    def _learn_gains(self, views: Tensor, slopes: Tensor) -> None:
+    def _learn_gains(self, views: Tensor, slopes: Tensor, step: int | Tensor) -> None:
         """Adam on the exposures; their mean stays zero, or they could drift with the field."""
         slope = torch.zeros_like(self._log_gains).index_add_(0, views, slopes)
         process_group.add_up(slope)
         first, second = self._moments["log_gains_first"], self._moments["log_gains_second"]
         first.lerp_(slope, 0.1)
         second.lerp_(slope * slope, 0.01)
-        step = max(1, self._updates)
         mean, square = first / (1 - 0.9**step), second / (1 - 0.99**step)
         self._log_gains -= self._settings.exposure_rate * mean / (square.sqrt() + 1e-15)
         self._log_gains -= self._log_gains.mean(dim=0)
@@ -277,4 +343,4 @@ class HashGridMethod(ABC):
             if self._block_errors.shape == known.shape:
                 known.copy_(self._block_errors)
             self._block_errors = known
-        self._batches = batches
+        self._batches, self._repeated = batches, None

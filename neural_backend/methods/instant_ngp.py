@@ -73,7 +73,7 @@ class InstantNGP(HashGridMethod):
         """Starts inside the visual hull where the pictures have alpha."""
         if self.unbounded or bool((batches.pixels[:, 3] == 255).all()):
             return
-        center = self.field.center.double().numpy()
+        center = self.field.center.double().cpu().numpy()
         box = np.stack([center - self.field.half, center + self.field.half])
         hull = visual_hull(
             silhouettes(batches),
@@ -129,7 +129,7 @@ class InstantNGP(HashGridMethod):
         self,
         rays: Rays,
         random: Float[Tensor, "rays more"],
-        fraction: float,
+        fraction: float | Tensor,
         targets: RayTargets,
         guide: Guide,
         loss: LossSettings,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """instant-ngp by automatic differentiation: for CUDA, and to test the CPU's kernels against."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ from ..kernels.compositing import Composited, composite
 from ..kernels.instant_ngp import StepResult
 from ..kernels.instant_ngp_types import AdamSettings, LossSettings, MovingRayTargets, RayTargets
 from ..kernels.ray_marching import Guide, spread_samples
+from ..kernels.triton_use import uses_triton
 
 _RAYS_AT_ONCE = 2**14
 _POINTS_AT_ONCE = 2**19
@@ -32,6 +34,8 @@ class AutogradField:
         most_steps: int,
     ) -> None:
         self.field, self.moments, self.most_steps = field, moments, most_steps
+        if uses_triton(field.encoding.table):
+            field.encoding.round_off()
 
     @torch.no_grad()
     def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
@@ -77,18 +81,24 @@ class AutogradField:
     ) -> tuple[StepResult, tuple[Tensor, ...]]:
         """What a step sees, and the gradients of `_parameters`; `rest` weighs displacements."""
         log_gains = rays.gains.log().requires_grad_()
+
+        def missed_alone(rgb: Float[Tensor, "rays samples 3"]) -> Float[Tensor, "rays samples 1"]:
+            """What each sample would miss if it were all that is seen."""
+            errors = log_gains.exp()[:, None] * rgb - rays.targets[:, None]
+            return _costs(errors, loss.huber).sum(dim=-1, keepdim=True)
+
         with torch.enable_grad():
-            seen = self._look(rays, guide, loss.inverse_near)
-            escaped = 1 - seen.rays.accumulation
-            shown = log_gains.exp() * seen.rays.color + escaped[:, None] * rays.backgrounds
+            more = missed_alone if loss.surface > 0 else None
+            seen = self._look(rays, guide, loss.inverse_near, more)
+            color, escaped = seen.rays.color[:, :3], 1 - seen.rays.accumulation
+            shown = log_gains.exp() * color + escaped[:, None] * rays.backgrounds
             errors = shown - rays.targets
             squares = errors.square()
-            costs = squares
-            if loss.huber > 0:
-                sizes = errors.abs()
-                inner = squares / loss.huber
-                costs = torch.where(sizes <= loss.huber, inner, 2 * sizes - loss.huber)
-            total = costs.sum()
+            total = _costs(errors, loss.huber).sum()
+            if loss.surface > 0:
+                behind = _costs(rays.backgrounds - rays.targets, loss.huber).sum(dim=-1)
+                alone = seen.rays.color[:, 3].sum() + (escaped * behind).sum()
+                total = torch.lerp(total, alone, loss.surface)
             if loss.distortion > 0:
                 total = total + loss.distortion * seen.rays.distortion.sum()
             if seen.shifts is not None:
@@ -106,7 +116,8 @@ class AutogradField:
     def _update(self, slopes: tuple[Tensor, ...], adam: AdamSettings) -> None:
         table, weights = self.field.encoding.table.detach(), self.field.weights.detach()
         first, second, weights_first, weights_second = self.moments
-        take_adam_step(table, slopes[0], first, second, adam, adam.table_rate)
+        rounded = self.field.encoding.rounded
+        take_adam_step(table, slopes[0], first, second, adam, adam.table_rate, rounded)
         take_adam_step(weights, slopes[1], weights_first, weights_second, adam, adam.weight_rate)
 
     def _spread(self, rays: RayTargets | MovingRayTargets, guide: Guide) -> tuple[Tensor, Tensor]:
@@ -120,8 +131,13 @@ class AutogradField:
         return *self.field.unit_density(points), None
 
     def _look(
-        self, rays: RayTargets | MovingRayTargets, guide: Guide, inverse_near: float | None
+        self,
+        rays: RayTargets | MovingRayTargets,
+        guide: Guide,
+        inverse_near: float | None,
+        more: Callable[[Tensor], Tensor] | None = None,
     ) -> "_Seen":
+        """`more` makes channels to be composited after red, green and blue from these."""
         t_mids, lengths = self._spread(rays, guide)
         points = rays.origins[:, None] + t_mids[..., None] * rays.directions[:, None]
         density, geometry, shifts = self._ask(points.flatten(0, 1), rays, guide.samples)
@@ -130,7 +146,10 @@ class AutogradField:
         if inverse_near is not None:
             fade = (t_mids.flatten() * inverse_near).clamp(max=1).square()
             density, rgb = _fade(density, fade), _fade(rgb, fade[:, None])
-        given = (density.view(t_mids.shape), rgb.view(*t_mids.shape, 3), t_mids, lengths)
+        rgb = rgb.view(*t_mids.shape, 3)
+        if more is not None:
+            rgb = torch.cat([rgb, more(rgb)], dim=-1)
+        given = (density.view(t_mids.shape), rgb, t_mids, lengths)
         return _Seen(composite(*given), shifts)
 
 
@@ -141,15 +160,32 @@ class _Seen(NamedTuple):
     shifts: Float[Tensor, "all_samples 3"] | None
 
 
+def _costs(errors: Tensor, huber: float) -> Tensor:
+    """The squares of errors, or straight beyond `huber`."""
+    squares = errors.square()
+    if huber <= 0:
+        return squares
+    sizes = errors.abs()
+    return torch.where(sizes <= huber, squares / huber, 2 * sizes - huber)
+
+
 def _fade(values: Tensor, share: Tensor) -> Tensor:
     """`values`, through which only this share of a gradient passes."""
     return values * share + (values * (1 - share)).detach()
 
 
 def take_adam_step(
-    values: Tensor, slope: Tensor, first: Tensor, second: Tensor, adam: AdamSettings, rate: float
+    values: Tensor,
+    slope: Tensor,
+    first: Tensor,
+    second: Tensor,
+    adam: AdamSettings,
+    rate: float | Tensor,
+    rounded: Tensor | None = None,
 ) -> None:
-    """One step of Adam, leaving out values whose slope is zero."""
+    """One step of Adam, leaving out values whose slope is zero; `rounded` copies follow."""
     betas = adam.beta1, adam.beta2
-    size = torch.full((), step_size(rate, betas, adam.step), dtype=values.dtype).to(values.device)
-    take_step(values, slope, first, second, betas, adam.epsilon, size)
+    size = step_size(rate, betas, adam.step)
+    if not isinstance(size, Tensor):
+        size = torch.full((), size, dtype=values.dtype, device=values.device)
+    take_step(values, slope, first, second, betas, adam.epsilon, size, rounded)

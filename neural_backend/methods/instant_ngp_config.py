@@ -25,7 +25,9 @@ class InstantNGPConfig:
     cells or, further away, of `guide_cone` times the distance; `explore` is a step's chance of a
     sample where nothing is known to be. Closer to a camera than `near_fade` gradients fade away.
     On processors that are faster at it, networks that are wide enough multiply in `bfloat16`.
-    `huber` is the error where the loss turns from square to straight, 0 for never. Each ray is
+    `huber` is the error where the loss turns from square to straight, 0 for never. `distortion`
+    makes surfaces thin; from `surface_from` to `surface_until` of the training the share `surface`
+    of the error is what each sample would miss if it were all that is seen. Each ray is
     chosen among `hard_pixels` random ones by how wrong the field still is around them; 1 takes any.
 
     Source: Müller et al. 2022, "Instant neural graphics primitives", sec. 3 and appendix E, and
@@ -70,6 +72,9 @@ class InstantNGPConfig:
     near_fade: float = 0.5
     huber: float = 0.1
     distortion: float = 0.01
+    surface: float = 0.0
+    surface_from: float = 0.2
+    surface_until: float = 0.7
     unbounded_frame: float = 2.0
     exposure: bool = True
     exposure_rate: float = 1e-3

@@ -21,6 +21,7 @@ from ..kernels import voxel_grid as kernels
 from ..kernels.compilation import num_threads
 from ..kernels.voxel_grid import GridRays, Space
 from ..sampling.visual_hull import visual_hull
+from ..training.losses import surface_share
 from ..training.sparse_adam import SparseAdam
 from .base import TrainingProgress
 from .configuration import for_case
@@ -99,7 +100,7 @@ class VoxelGrid:
         tiny.render_rays(rays)
         tiny.density(center[None])
         shown = GridRays(rays.origins, rays.directions, ones, whole, whole[:, 0] / 2, whole)
-        tiny._update(shown, 1.0)
+        tiny._update(shown, 1.0, 0.0)
         lens = Intrinsics(
             width=2, height=2, focal_x_px=2.0, focal_y_px=2.0, center_x_px=1.0, center_y_px=1.0
         )
@@ -174,7 +175,8 @@ class VoxelGrid:
         )  # fmt: skip
         rate = self._rate(progress)
         size = self._rays_of_an_update()
-        results = [self._update(rays[at : at + size], rate) for at in range(0, count, size)]
+        alone = surface_share(self.config, progress.fraction)
+        results = [self._update(rays[at : at + size], rate, alone) for at in range(0, count, size)]
         if progress.step % self.config.smooth_every == 0:
             self._smooth(rate)
         if uses_exposure:
@@ -282,13 +284,13 @@ class VoxelGrid:
         self._adam = SparseAdam(field.rows, self._parts, self.config.beta2)
         field.rows = self._adam.values
 
-    def _update(self, rays: GridRays, rate: float) -> tuple[float | Tensor, Tensor]:
+    def _update(self, rays: GridRays, rate: float, surface: float) -> tuple[float | Tensor, Tensor]:
         """One update from some rays. Returns the sum of squares and the gains' gradient."""
         config, field = self.config, self._field
         gain_gradient = torch.empty_like(rays.gains)
         adam, spread = self._adam, config.distortion
         error, _ = kernels.learn(
-            field.grid, rays, adam.gradients, adam.touched, gain_gradient, spread
+            field.grid, rays, adam.gradients, adam.touched, gain_gradient, spread, surface
         )
         count = len(rays.origins)
         rates = torch.full((field.rows.shape[1],), config.harmonics_rate * rate)

@@ -95,7 +95,8 @@ class OccupancyGrid:
         order = (self.position + torch.arange(count, device=self._used.device)) * _STRIDE
         self.position = (self.position + count) % num_used
         cells = self._used[order % num_used]
-        offsets = torch.rand(count, 3, generator=generator).to(cells.device)
+        offsets = torch.rand(count, 3, generator=generator, device=generator.device)
+        offsets = offsets.to(cells.device)
         seen = density_fn(self.points(cells, offsets))
         peaks, old = self.peaks[cells], self.values[cells]
         peaks = torch.maximum(peaks * self.decay, seen)

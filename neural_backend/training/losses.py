@@ -1,10 +1,36 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How far what a field shows is from what the pictures show."""
 
+from typing import Protocol
+
 from jaxtyping import Float
 from torch import Tensor
 
 from ..geometry.rays import RenderedRays
+
+
+class SurfaceSchedule(Protocol):
+    """The part of a method's configuration that says when samples are held to pixels alone."""
+
+    @property
+    def surface(self) -> float: ...
+
+    @property
+    def surface_from(self) -> float: ...
+
+    @property
+    def surface_until(self) -> float: ...
+
+
+def surface_share(schedule: SurfaceSchedule, fraction: float) -> float:
+    """The share of the error that is each sample's own at this fraction of a training.
+
+    Source: Zhang et al. 2025, "Radiance surfaces: optimizing surface representations with a 5D
+        radiance field loss".
+    Differs: a phase of an ordinary training, whose end is for the colors of views.
+    """
+    begun, over = fraction >= schedule.surface_from, fraction >= schedule.surface_until
+    return schedule.surface if begun and not over else 0.0
 
 
 def over_background(

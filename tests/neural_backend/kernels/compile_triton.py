@@ -78,16 +78,20 @@ for cone, samples, slices in ((0.0, 32, 1), (1 / 64, 24, 4)):
     rays = (points[:8], points[:8], ones, ones, ones)
     ray_marching_triton.spread_samples(*rays, guide, 700, times)
 
-samples = [torch.rand(8, 32), torch.rand(8, 32, 3), torch.rand(8, 32), torch.rand(8, 32)]
-compositing_triton.composite(*samples)
-compositing_triton.gradients(*samples, torch.rand(8, 3), ones, ones, ones)
+for channels in (3, 4):
+    colors = torch.rand(8, 32, channels)
+    samples = [torch.rand(8, 32), colors, torch.rand(8, 32), torch.rand(8, 32)]
+    compositing_triton.composite(*samples)
+    compositing_triton.gradients(*samples, torch.rand(8, channels), ones, ones, ones)
 
 for sizes in ((32, 64, 16), (32, 64, 64, 4), (32, 32, 32, 32, 3)):
     matrices = [torch.zeros(rows, columns) for columns, rows in pairwise(sizes)]
     fused_mlp_triton.forward(torch.zeros(300, sizes[0]), matrices)
     fused_mlp_triton.gradients(torch.zeros(300, sizes[0]), matrices, torch.zeros(300, sizes[-1]))
 
-adam_triton.take_step(ones, ones, ones, ones, (0.9, 0.99), 1e-15, torch.ones(()))
+for followers in ((None, None), (ones.half(), None), (ones.half(), ones)):
+    given = (ones, ones, ones, ones, (0.9, 0.99), 1e-15, torch.ones(()))
+    adam_triton.take_step(*given, *followers)
 
 for degree, shell in ((0, 0.0), (1, 0.5), (2, 0.0)):
     space = Space((0.0, 0.0, 0.0), 1.0, (1.0, 1.0, 1.0), 4.0, 1.0, shell)
@@ -96,6 +100,6 @@ for degree, shell in ((0, 0.0), (1, 0.5), (2, 0.0)):
     rays = GridRays(points, points, torch.rand(64, 4), points, points[:, 0].clone(), points)
     touched = torch.zeros(len(field.rows), dtype=torch.uint8)
     gradient = torch.zeros_like(field.rows)
-    voxel_grid_triton.learn(field.grid, rays, gradient, touched, points.clone(), 0.1 * shell)
+    voxel_grid_triton.learn(field.grid, rays, gradient, touched, points.clone(), 0.1 * shell, shell)
 
 sys.stdout.write(" ".join([triton.__version__, *sorted(compiled)]))

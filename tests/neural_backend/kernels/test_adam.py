@@ -36,3 +36,32 @@ def test_tritons_step_is_that_of_the_twin_and_leaves_out_what_has_no_slope(
     for found, expected, before in zip(parts, exact, given, strict=True):
         torch.testing.assert_close(found.cpu().double(), expected, atol=1e-6, rtol=1e-5)
         assert torch.equal(found.cpu()[slope == 0], before[slope == 0])
+
+
+@pytest.mark.parametrize("follows", ["rounded", "average", "both"])
+def test_copies_and_averages_follow_the_values(follows, triton) -> None:
+    generator = torch.Generator().manual_seed(4)
+    values = torch.randn(1500, 2, generator=generator)
+    parts = [values.to(triton), torch.zeros_like(values), torch.zeros_like(values)]
+    exact = [part.double().clone() for part in parts]
+    wanted = {"rounded": values.half(), "average": values.clone()}
+    kept = [None if follows not in (name, "both") else wanted[name] for name in wanted]
+    followers = [None if part is None else part.to(triton).clone() for part in kept]
+    rounded, average = [None if part is None else part.double().clone() for part in kept]
+    for step in range(3):
+        slope = torch.randn(1500, 2, generator=generator)
+        slope[step::3] = 0
+        size = torch.tensor(0.1)
+        found, first, second = parts
+        take_step(
+            found, slope.to(triton), first, second, (0.9, 0.99), 1e-15, size.to(triton),
+            *followers, keep=0.8,
+        )  # fmt: skip
+        moments = exact[1], exact[2], (0.9, 0.99), 1e-15, size.double()
+        take_step_by_torch(exact[0], slope.double(), *moments, rounded, average, 0.8)
+    if rounded is not None:
+        assert torch.equal(followers[0], parts[0].half())
+        torch.testing.assert_close(followers[0].double().cpu(), rounded, atol=1e-3, rtol=1e-3)
+    if average is not None:
+        torch.testing.assert_close(followers[1].double().cpu(), average, atol=1e-6, rtol=1e-5)
+        assert (average - exact[0]).abs().max() > 0.01

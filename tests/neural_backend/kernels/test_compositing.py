@@ -7,7 +7,9 @@ import torch
 from neural_backend.kernels.compositing import composite, composite_by_torch
 
 
-def make_samples(rays: int, samples: int, thickness: float) -> tuple[torch.Tensor, ...]:
+def make_samples(
+    rays: int, samples: int, thickness: float, channels: int = 3
+) -> tuple[torch.Tensor, ...]:
     """Density, color, distances and lengths; some samples have no length, some no density."""
     generator = torch.Generator().manual_seed(rays + samples)
     lengths = 0.1 * torch.rand(rays, samples, generator=generator)
@@ -15,7 +17,7 @@ def make_samples(rays: int, samples: int, thickness: float) -> tuple[torch.Tenso
     t_mids = 0.05 + lengths.cumsum(dim=1) - lengths / 2
     density = thickness * torch.rand(rays, samples, generator=generator)
     density[:, ::3] = 0
-    return density, torch.rand(rays, samples, 3, generator=generator), t_mids, lengths
+    return density, torch.rand(rays, samples, channels, generator=generator), t_mids, lengths
 
 
 def test_a_uniform_medium_hides_as_the_exponential_of_its_depth() -> None:
@@ -43,12 +45,15 @@ def test_distortion_is_the_mean_distance_of_all_pairs_by_their_weights() -> None
 
 
 @pytest.mark.parametrize(("rays", "samples"), [(0, 8), (1, 1), (3, 7), (70, 32), (9, 200)])
-@pytest.mark.parametrize("thickness", [0.0, 1e-3, 10.0, 1e6])
-def test_tritons_sums_and_slopes_are_those_of_the_twin(rays, samples, thickness, triton) -> None:
-    given = [part.to(triton) for part in make_samples(rays, samples, thickness)]
+@pytest.mark.parametrize(("thickness", "channels"), [(0.0, 3), (1e-3, 1), (10.0, 4), (1e6, 3)])
+def test_tritons_sums_and_slopes_are_those_of_the_twin(
+    rays, samples, thickness, channels, triton
+) -> None:
+    given = [part.to(triton) for part in make_samples(rays, samples, thickness, channels)]
     generator = torch.Generator().manual_seed(1)
     slopes = [
-        torch.randn(rays, *shape, generator=generator).to(triton) for shape in ((3,), (), (), ())
+        torch.randn(rays, *shape, generator=generator).to(triton)
+        for shape in ((channels,), (), (), ())
     ]
     results = []
     for function, parts in (

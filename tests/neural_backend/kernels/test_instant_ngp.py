@@ -136,6 +136,8 @@ def test_with_triton_views_and_gradients_are_those_of_the_twin_but_for_its_round
         (False, 1, 4, 1.0, LossSettings(0.0, 0.0, math.inf, 0.0)),
         (False, 2, 2, 1.0, LossSettings(0.1, 1 / 0.3, math.inf, 0.0)),
         (True, 1, 4, 1.0, LossSettings(0.1, 1 / 0.3, math.inf, 0.5)),
+        (False, 1, 4, 1.0, LossSettings(0.0, 0.0, math.inf, 0.0, 1.0)),
+        (True, 2, 4, 6.0, LossSettings(0.1, 1 / 0.3, math.inf, 0.2, 0.3)),
         (True, 2, 4, 6.0, LossSettings(0.1, 1e9, math.inf, 0.01)),
     ],
 )

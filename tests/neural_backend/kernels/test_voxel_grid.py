@@ -2,6 +2,7 @@
 """The kernels of Numba and Triton against their plain-torch twin."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -78,7 +79,12 @@ def test_tritons_rendering_equals_the_reference(degree, shell, triton) -> None:
 
 
 def check_gradients(
-    degree: int, shell: float, density: float, distortion: float, device: torch.device
+    degree: int,
+    shell: float,
+    density: float,
+    distortion: float,
+    surface: float,
+    device: torch.device,
 ) -> None:
     field, rays = make_field(degree, shell, 3, density, device), make_rays(64, 4, device)
     results = []
@@ -86,7 +92,7 @@ def check_gradients(
         gradients = torch.zeros(2, *field.rows.shape, device=device)
         touched = torch.zeros(len(field.rows), dtype=torch.uint8, device=device)
         gains = torch.zeros(64, 3, device=device)
-        error, _ = learn(field.grid, rays, gradients, touched, gains, distortion)
+        error, _ = learn(field.grid, rays, gradients, touched, gains, distortion, surface)
         results.append((float(error), gradients.sum(dim=0), gains, touched))
     (fast_error, fast, fast_gains, touched), (slow_error, slow, slow_gains, _) = results
     assert fast_error == pytest.approx(slow_error, rel=2e-3)
@@ -100,32 +106,58 @@ def check_gradients(
 @pytest.mark.parametrize("degree", [0, 1, 2])
 @pytest.mark.parametrize("shell", [0.0, 0.5])
 @pytest.mark.parametrize("density", [1e-3, 1.0, 1e3])
-@pytest.mark.parametrize("distortion", [0.0, 0.7])
+@pytest.mark.parametrize(
+    ("distortion", "surface"), [(0.0, 0.0), (0.7, 0.0), (0.0, 1.0), (0.7, 0.3)]
+)
 def test_gradients_equal_those_of_automatic_differentiation(
-    degree: int, shell: float, density: float, distortion: float
+    degree: int, shell: float, density: float, distortion: float, surface: float
 ) -> None:
-    check_gradients(degree, shell, density, distortion, CPU)
+    check_gradients(degree, shell, density, distortion, surface, CPU)
 
 
 @pytest.mark.parametrize(
-    ("degree", "shell", "density", "distortion"),
-    [(0, 0.0, 1e-3, 0.7), (1, 0.0, 1e3, 0.0), (1, 0.5, 1.0, 0.7), (2, 0.5, 1e3, 0.7)],
+    ("degree", "shell", "density", "distortion", "surface"),
+    [
+        (0, 0.0, 1e-3, 0.7, 0.0),
+        (1, 0.0, 1e3, 0.0, 0.0),
+        (1, 0.5, 1.0, 0.7, 0.3),
+        (2, 0.5, 1e3, 0.7, 0.0),
+        (0, 0.0, 1.0, 0.0, 1.0),
+    ],
 )
 def test_tritons_gradients_equal_those_of_automatic_differentiation(
-    degree, shell, density, distortion, triton
+    degree, shell, density, distortion, surface, triton
 ) -> None:
-    check_gradients(degree, shell, density, distortion, triton)
+    check_gradients(degree, shell, density, distortion, surface, triton)
 
 
-def _reference_learn(grid, rays, gradients, touched, gains, distortion):
-    return reference.learn(grid, rays, gradients[0], touched, gains, distortion)
+def test_of_what_samples_miss_alone_only_the_one_with_the_pixels_color_can_stay() -> None:
+    """Two samples whose colors average to the pixel's: the error is none, each alone is wrong."""
+    field, rays = make_field(0, 0.0, 2, 1.0), make_rays(64, 4)
+    seen = kernels.render(field.grid, rays.origins, rays.directions)
+    shown = seen[:, :3] + seen[:, 3:4] * rays.backgrounds
+    right = replace(
+        rays, rgba=torch.cat([shown, torch.ones(64, 1)], dim=1), jitters=torch.full((64,), 0.5),
+        gains=torch.ones(64, 3),
+    )  # fmt: skip
+    found = []
+    for surface in (0.0, 1.0):
+        gradients = torch.zeros(1, *field.rows.shape)
+        touched, gains = torch.zeros(len(field.rows), dtype=torch.uint8), torch.zeros(64, 3)
+        kernels.learn(field.grid, right, gradients, touched, gains, 0.0, surface)
+        found.append(float(gradients.abs().max()))
+    assert found[0] < 1e-3 * found[1]
+
+
+def _reference_learn(grid, rays, gradients, touched, gains, distortion, surface):
+    return reference.learn(grid, rays, gradients[0], touched, gains, distortion, surface)
 
 
 def test_distortion_is_the_mean_distance_of_all_pairs_by_their_weights() -> None:
     """The linear sum against the double one, over what rays meet in a field of fog."""
     field, rays = make_field(0, 0.0, seed=1), make_rays(20, seed=2)
     grid, jitters = field.grid, torch.zeros(20)
-    found = reference.trace(grid, grid.rows, rays.origins, rays.directions, jitters)[3]
+    found = reference.trace(grid, grid.rows, rays.origins, rays.directions, jitters).distortion
     t, kept = reference._march(grid, rays.origins, rays.directions, jitters)
     for ray in range(20):
         weights, places, left = [], [], 1.0

@@ -11,9 +11,11 @@ from neural_backend.datasets.loading import load_capture
 from neural_backend.datasets.ray_batches import RayBatches
 from neural_backend.geometry.rays import Rays
 from neural_backend.methods.base import TrainingProgress
+from neural_backend.methods.hash_grid_method import StepTime
 from neural_backend.methods.instant_ngp import PRESETS, InstantNGP
 from neural_backend.methods.instant_ngp_autograd import AutogradField
 from neural_backend.methods.instant_ngp_config import most_steps
+from tests.stays_on_device import StaysOnTheDevice, encode_by_torch
 from tests.tiny_capture import RADIUS, write_tiny_capture
 
 CPU = torch.device("cpu")
@@ -174,3 +176,36 @@ def test_photos_in_the_wild_are_learned(shared_data: Path):
     method = InstantNGP(config, bounds, True, train.num_views, CPU)
     errors = go_on(method, train, torch.Generator().manual_seed(0), 0, STEPS)
     assert -10 * math.log10(sum(errors[-10:]) / 10) > 18.5
+
+
+@pytest.mark.parametrize("unbounded", [False, True])
+def test_a_step_for_cuda_neither_waits_for_the_device_nor_sends_to_it(ball, unbounded, monkeypatch):
+    encode_by_torch(monkeypatch)
+    batches, _ = ball
+    method = make(ball, replace(SMALL, hard_pixels=2), unbounded)
+    method._learner = method._autograd_field()
+    generator = torch.Generator().manual_seed(0)
+    go_on(method, batches, generator, 0, 1)
+    now = StepTime(torch.tensor(0.01), torch.tensor(2.0), torch.tensor(0.1))
+    with StaysOnTheDevice():
+        learned = method._draw_and_learn(batches, 64, now, generator)
+    assert learned.loss > 0
+
+
+def test_a_repeated_step_heeds_the_number_of_the_step_and_its_rate(ball):
+    """As CUDA's graphs are told of them: by tensors that are filled anew."""
+    batches, _ = ball
+    states = []
+    for repeated in (False, True):
+        method = make(ball, unbounded=True)
+        method._learner = method._autograd_field()
+        generator = torch.Generator().manual_seed(0)
+        method._take_up(batches)
+        for step in range(4):
+            now = StepTime(0.01 / (1 + step), step + 1, step / 4)
+            learn = method._repeat if repeated else method._draw_and_learn
+            learn(batches, 64, now, generator)
+        states.append(method.state())
+    for name, value in states[0].items():
+        torch.testing.assert_close(states[1][name], value, rtol=1e-4, atol=1e-6, msg=name)
+    assert states[0]["log_gains"].abs().max() > 0

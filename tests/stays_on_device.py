@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether work could be recorded as a graph of CUDA's, asked on a CPU."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from neural_backend.kernels import hash_grid, hash_grid_reference
+
+_WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "unique")
+_SENDS = ("lift_fresh",)
+
+
+class StaysOnTheDevice(TorchDispatchMode):
+    """Fails where numbers are read back from tensors, or sent to where tensors lie."""
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):
+        name = str(function)
+        assert not any(part in name for part in (*_WAITS, *_SENDS)), name
+        if name.startswith(("aten.index.Tensor", "aten.index_put")):
+            masks = [part for part in arguments[1] if part is not None and part.dtype == torch.bool]
+            assert not masks, f"{name} by a mask"
+        return function(*arguments, **(named or {}))
+
+
+def encode_by_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the twin in plain torch stand in for the hash grid's kernels."""
+
+    def encode(points, table, layout):
+        return hash_grid_reference.encode(points, table, layout.resolutions, layout.offsets)
+
+    monkeypatch.setattr(hash_grid, "_NumbaHashEncode", SimpleNamespace(apply=encode))
