@@ -147,6 +147,11 @@ class TrainingProperties:
         default="standard",
         options=FORGET,
     )
+    surfaces: BoolProperty(
+        name="For a Mesh",
+        description=tooltip(messages.Train, "surfaces"),
+        options=FORGET,
+    )
     device: device_property()
     steps: IntProperty(
         name="Steps", description=tooltip(messages.Train, "steps"), min=0, options=FORGET

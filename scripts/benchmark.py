@@ -276,8 +276,8 @@ def _page() -> str:
             "## Neural Fields on CUDA",
             "",
             "Nothing was measured: no NVIDIA graphics card was to be had. With one,",
-            "`python scripts/benchmark.py --device cuda` and `python scripts/benchmark_kernels.py`",
-            "write this section.",
+            "`python scripts/benchmark.py --device cuda`, `python scripts/benchmark_kernels.py`",
+            "and `python scripts/benchmark_shapes.py --device cuda` write its figures.",
         ]
     ablation = FIGURES / "nerf_ablation.json"
     if ablation.is_file():

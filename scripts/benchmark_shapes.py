@@ -4,6 +4,7 @@
 
     python scripts/benchmark_shapes.py                  every row; half an hour
     python scripts/benchmark_shapes.py --only neural    rows whose name begins so; others are kept
+    python scripts/benchmark_shapes.py --device cuda    the rows of a graphics card
 
 The chairs are ModelNet10's, 32³ voxels, filled. The first 64 are learned; the last 20, which
 nothing was ever tuned to, are the unseen ones. Overlaps (IoU) with the voxels are measured at the
@@ -41,12 +42,14 @@ class Row:
     measure: Callable[[Path], dict[str, float]]
     least: tuple[tuple[str, float], ...] = ()
     most: tuple[tuple[str, float], ...] = ()
+    device: str = "cpu"
 
 
 def main() -> int:
     """Returns the exit status: 0 done, 2 misused."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="rows whose name begins so")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     chosen = os.environ.get("NEURAL_FIELDS_TEST_DATA")
     default = Path(chosen) if chosen else REPOSITORY.parent / "shared" / "data"
     parser.add_argument("--data", type=Path, default=default, help="folder of the shapes")
@@ -55,14 +58,16 @@ def main() -> int:
         print(f"No shapes at {arguments.data}. Name their folder with --data.")
         return 2
     for row in ROWS:
-        if row.name.startswith(arguments.only):
+        if row.device == arguments.device and row.name.startswith(arguments.only):
             figures = {name: round(value, 4) for name, value in row.measure(arguments.data).items()}
             print(f"{time.strftime('%H:%M:%S')} {row.name}: {verdicts(row, figures)}", flush=True)
             _keep(row, figures)
     return 0
 
 
-def neural_sdf(mesh: str) -> Callable[[Path], dict[str, float]]:
+def neural_sdf(
+    mesh: str, budget_s: float, device: str = "cpu"
+) -> Callable[[Path], dict[str, float]]:
     def measure(data: Path) -> dict[str, float]:
         import torch
 
@@ -73,11 +78,11 @@ def neural_sdf(mesh: str) -> Callable[[Path], dict[str, float]]:
 
         path = data / "meshes" / mesh
         with tempfile.TemporaryDirectory() as folder:
-            _warm_up()
+            _warm_up(device)
             started = time.perf_counter()
-            fitted = nf.fit_shape(Path(folder) / "run", [path], seconds=25, device="cpu")
+            fitted = nf.fit_shape(Path(folder) / "run", [path], seconds=budget_s, device=device)
             seconds = time.perf_counter() - started
-            family = nf.load_shape_run(fitted.run, device="cpu")
+            family = nf.load_shape_run(fitted.run, device=device)
         surface = family.surface(family.shape(""))
         started = time.perf_counter()
         vertices, faces = finished(marching_cubes(surface, 256))
@@ -157,7 +162,7 @@ def structured_implicit(preset: str, settings: tuple[str, ...]) -> Callable:
     return measure
 
 
-def chairs(method: str, seconds: float) -> Callable[[Path], dict[str, float]]:
+def chairs(method: str, seconds: float, device: str = "cpu") -> Callable[[Path], dict[str, float]]:
     def measure(data: Path) -> dict[str, float]:
         import numpy as np
         import torch
@@ -178,10 +183,10 @@ def chairs(method: str, seconds: float) -> Callable[[Path], dict[str, float]]:
         learned = [sampled(number) for number in LEARNED]
         with tempfile.TemporaryDirectory() as folder:
             fitted = nf.fit_shape(
-                Path(folder) / "run", learned, method=method, seconds=seconds, device="cpu"
+                Path(folder) / "run", learned, method=method, seconds=seconds, device=device
             )
             training = time.perf_counter() - started
-            family = nf.load_shape_run(fitted.run, device="cpu").method
+            family = nf.load_shape_run(fitted.run, device=device).method
         known = [
             overlap(family.isosurface(code), VoxelShape(voxels[number]))
             for code, number in zip(family.codes(), LEARNED, strict=True)
@@ -221,8 +226,8 @@ def overlap(surface: Any, shape: Any, cells: int = 64) -> float:
 
     axis = (torch.arange(cells) + 0.5) / cells * 2 - 1
     points = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
-    inside = surface.signed(points) >= 0
-    return volumetric_iou(inside.numpy(), shape.occupied(points).numpy())
+    inside = surface.signed(points.to(surface.bounds)) >= 0
+    return volumetric_iou(inside.cpu().numpy(), shape.occupied(points).numpy())
 
 
 def finished(steps: Any) -> Any:
@@ -234,14 +239,15 @@ def finished(steps: Any) -> Any:
             return done.value
 
 
-def _warm_up() -> None:
+def _warm_up(device: str) -> None:
     """Compiles the kernels, which happens once and is kept on disk."""
     import torch
 
     from neural_backend.encodings.hash_grid import HashGrid
     from neural_backend.kernels.hash_grid import hash_grid_layout
 
-    HashGrid(hash_grid_layout(1, 4, 8, 2, 2))(torch.zeros(1, 3)).sum().backward()
+    grid = HashGrid(hash_grid_layout(1, 4, 8, 2, 2)).to(device)
+    grid(torch.zeros(1, 3, device=device)).sum().backward()
 
 
 _SDF = {
@@ -254,7 +260,7 @@ _DEEP = {
     "most": (("fit_s", 1), ("training_s", 900)),
 }
 ROWS = (
-    *(Row(f"neural_sdf_{name}", f"`neural_sdf`, {name}", neural_sdf(mesh), **_SDF)
+    *(Row(f"neural_sdf_{name}", f"`neural_sdf`, {name}", neural_sdf(mesh, 25), **_SDF)
       for name, mesh in MESHES.items()),
     Row("sif", "SIF, 32 elements, armadillo", structured_implicit("standard", ()),
         least=(("iou", 0.8),)),
@@ -263,6 +269,11 @@ ROWS = (
     Row("deep_sdf", "`deep_sdf`, 64 chairs", chairs("deep_sdf", 600), **_DEEP),
     Row("occupancy_network", "`occupancy_network`, 64 chairs, 300 points",
         chairs("occupancy_network", 840), least=(("iou_unseen", 0.55),)),
+    Row("cuda_neural_sdf", "`neural_sdf`, armadillo, on CUDA",
+        neural_sdf(MESHES["armadillo"], 4, "cuda"),
+        most=(("chamfer_percent", 0.1), ("fitting_s", 5)), device="cuda"),
+    Row("cuda_deep_sdf", "`deep_sdf`, 64 chairs, on CUDA", chairs("deep_sdf", 60, "cuda"),
+        most=(("fit_s", 0.3),), device="cuda"),
 )  # fmt: skip
 
 
@@ -282,7 +293,8 @@ def verdicts(row: Row, figures: dict[str, float]) -> str:
 
 def section(stored: dict[str, Any]) -> list[str]:
     """The part of docs/BENCHMARKS.md that shows stored figures."""
-    newest = list(stored.values())[-1]
+    import benchmark
+
     lines = [
         "",
         "## Learned shapes",
@@ -290,7 +302,9 @@ def section(stored: dict[str, Any]) -> list[str]:
         "Written by `python scripts/benchmark_shapes.py`. Chamfer is a percentage of the bounding",
         "box's diagonal, the F-score is at 1 % of it; fitting counts everything from the file to",
         "the saved run. Chairs are ModelNet10's filled voxels; the unseen ones were never trained",
-        f"on. Measured on {newest['date']}: {newest['machine']}.",
+        "on.",
+        "",
+        *benchmark._machines([{"name": name, **one} for name, one in stored.items()]),
         "",
         "| task | measured |",
         "|---|---|",
@@ -309,11 +323,19 @@ def _keep(row: Row, figures: dict[str, float]) -> None:
     FIGURES.parent.mkdir(parents=True, exist_ok=True)
     stored = json.loads(FIGURES.read_text()) if FIGURES.is_file() else {}
     stored[row.name] = {
-        "task": row.task, "figures": figures, "machine": benchmark._machine(),
+        "task": row.task, "figures": figures, "machine": _machine(row.device),
         "date": date.today().isoformat(),
     }  # fmt: skip
     write_json(FIGURES, {one.name: stored[one.name] for one in ROWS if one.name in stored})
     write_text(benchmark.PAGE, benchmark._page())
+
+
+def _machine(device: str) -> str:
+    import benchmark
+    import torch
+
+    card = f"{torch.cuda.get_device_name()}, " if device == "cuda" else ""
+    return card + benchmark._machine()
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from ..worker.protocol import JobError, messages
 from .jobs import Outcome, RefusedError, absolute, choose, device_of, do, reporting, scene_of
 
 PASSED_ON = (
-    "method", "preset", "steps", "seconds", "seed", "image_width", "hold_out", "resume",
-    "preview_seconds", "evaluations",
+    "method", "preset", "surfaces", "steps", "seconds", "seed", "image_width", "hold_out",
+    "resume", "preview_seconds", "evaluations",
 )  # fmt: skip
 
 LIVE_EVALUATIONS = 12

@@ -34,6 +34,7 @@ class NEURALFIELDS_PT_training(InTab, bpy.types.Panel):
         if settings.method_choice == "other":
             column.prop(settings, "method", text=" ")
         column.prop(settings, "preset")
+        column.prop(settings, "surfaces")
         main = layout.column()
         main.scale_y = 1.4
         main.operator("neural_fields.train", icon="PLAY")

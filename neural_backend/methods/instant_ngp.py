@@ -26,19 +26,21 @@ from .hash_grid_method import HashGridMethod
 from .instant_ngp_autograd import AutogradField
 from .instant_ngp_config import (
     PRESETS,
+    SURFACES,
     InstantNGPConfig,
     build_field,
     most_steps,
     multiplies_bfloat16,
 )
 
-__all__ = ["PRESETS", "InstantNGP", "InstantNGPConfig"]
+__all__ = ["PRESETS", "SURFACES", "InstantNGP", "InstantNGPConfig"]
 
 
 class InstantNGP(HashGridMethod):
     """Learns a hash-grid field from rays sampled where an occupancy grid knows of something.
 
-    Source: Müller et al. 2022, "Instant neural graphics primitives".
+    Source: Müller et al. 2022, "Instant neural graphics primitives"; Zhang et al. 2025, "Radiance
+        surfaces" (samples held to pixels alone, for meshes).
     Differs: samples are spread by the occupancy grid's densities (`spread_samples`) rather than
         evenly over occupied cells; space outside the bounds is contracted; objects with alpha start
         inside their visual hull; photos have an exposure each. On the CPU a step is one kernel.

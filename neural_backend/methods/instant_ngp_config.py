@@ -84,6 +84,8 @@ _WIDE = 128
 """Width from which bfloat16 pays: a step of 128 wide networks takes a seventh less time, and a view
 a fifth; at 64 products are a fifth of a step, and nothing is won."""
 
+SURFACES = ("surface=1",)
+
 PRESETS: dict[str, InstantNGPConfig] = {
     "draft": InstantNGPConfig(steps=1500),
     "standard": InstantNGPConfig(),

@@ -19,7 +19,9 @@ METHODS: dict[str, str] = {
     "nerfies": ".nerfies:Nerfies",
     "deformable_ngp": ".deformable_ngp:DeformableNGP",
 }
-"""Name to `module:Class`. The module also has `PRESETS`: draft, standard and final."""
+"""Name to `module:Class`. The module also has `PRESETS`: draft, standard and final; and `SURFACES`,
+the settings by which it learns surfaces, where it can.
+"""
 
 
 AUTO_ON_CPU = {"bounded": "voxel_grid", "unbounded": "instant_ngp"}
@@ -62,13 +64,26 @@ def resolve_method(
     return method
 
 
-def method_config(method: str, preset: str, settings: tuple[str, ...] = ()) -> Any:
-    """The configuration of a quality preset, with changes written as `name=value`.
+def method_config(
+    method: str, preset: str, settings: tuple[str, ...] = (), surfaces: bool = False
+) -> Any:
+    """The configuration of a quality preset, with changes written as `name=value`; `surfaces` is
+    for those that have the method learn surfaces rather than fog.
 
     Raises:
-        JobError: where there is no such preset or setting.
+        JobError: where there is no such preset or setting, or the method cannot learn surfaces.
     """
+    if surfaces:
+        settings = (*_surface_settings(method), *settings)
     return config_of_preset(METHODS[method], method, preset, settings)
+
+
+def _surface_settings(method: str) -> tuple[str, ...]:
+    settings = getattr(module_of(METHODS[method]), "SURFACES", None)
+    if settings is None:
+        able = [name for name in METHODS if hasattr(module_of(METHODS[name]), "SURFACES")]
+        raise JobError(f"{method} cannot learn surfaces.", f"Choose {' or '.join(able)}, or fog.")
+    return settings
 
 
 def config_of_preset(place: str, method: str, preset: str, settings: tuple[str, ...] = ()) -> Any:

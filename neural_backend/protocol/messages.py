@@ -39,6 +39,9 @@ class Train:
         str, "auto, voxel_grid, instant_ngp, nerf, dnerf, nerfies or deformable_ngp"
     ] = "auto"
     preset: Annotated[str, "quality: draft, standard or final"] = "standard"
+    surfaces: Annotated[
+        bool, "learn surfaces rather than fog: meshes are truer, views a little worse"
+    ] = False
     device: Annotated[str, "auto, cpu or cuda"] = "auto"
     steps: Annotated[int, "optimisation steps; 0 takes the preset's"] = 0
     seconds: Annotated[float, "training budget in seconds; 0 counts steps instead"] = 0.0

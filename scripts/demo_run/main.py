@@ -103,8 +103,8 @@ class Demo:
             scene_demo.render_still(scene, self.folders, quality, frame)
         with self.terminal.stage(f"Render {quality.cameras} pictures") as stage:
             eyes = scene_demo.capture(scene, self.folders, quality, stage)
-        # The mesh is half of this demo, so it gets what makes surfaces thin.
-        self.learn(self.folders.capture, results, image_width=0, settings="distortion=0.02")
+        # The mesh is half of this demo, and worth the half of a decibel.
+        self.learn(self.folders.capture, results, image_width=0, surfaces=True)
         mesh = self.extract_mesh(results)
         self.render_views()
         with self.terminal.stage("Compare with the scene"):
@@ -181,7 +181,9 @@ class Demo:
         demo = ShapesDemo(self.folders, self.terminal, self.addon, quality, self.device)
         self.show(demo.make())
 
-    def learn(self, capture: Path, results: Results, image_width: int, settings: str = "") -> None:
+    def learn(
+        self, capture: Path, results: Results, image_width: int, surfaces: bool = False
+    ) -> None:
         """Trains and measures on the held-out cameras."""
         import bpy
 
@@ -196,7 +198,7 @@ class Demo:
                 steps=self.quality.steps,
                 image_width=image_width,
                 evaluations=self.quality.evaluations,
-                settings=settings,
+                surfaces=surfaces,
                 device=self.device,
             )
         results.trained = json.loads((self.folders.run / "run.json").read_text(encoding="utf-8"))

@@ -75,8 +75,11 @@ def test_what_the_operator_is_told_wins_over_what_the_scene_says(
     assert (job.capture, job.steps, job.preset) == (str(tmp_path), 77, "final")
     assert job.settings == ("a=1", "b=2")
     assert job.device == "auto"
+    assert not job.surfaces
+    stored.surfaces = True
     bpy.ops.neural_fields.train(run=str(tmp_path / "b"))
     assert sent(messages.Train).preset == "draft"
+    assert sent(messages.Train).surfaces
 
 
 def test_training_the_same_run_again_adds_no_second_empty(

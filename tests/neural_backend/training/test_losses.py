@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+from types import SimpleNamespace
+
 import torch
 
 from neural_backend.geometry.rays import RenderedRays
@@ -6,6 +8,7 @@ from neural_backend.training.losses import (
     over_background,
     pictures_over_background,
     squared_error,
+    surface_share,
 )
 
 BACKGROUND = torch.tensor([[0.2, 0.4, 1.0]])
@@ -28,3 +31,9 @@ def test_each_ray_may_have_its_own_background() -> None:
 def test_the_error_is_the_mean_over_rays_and_channels() -> None:
     error = squared_error(torch.tensor([[1.0, 0, 0], [0, 0, 0]]), torch.zeros(2, 3))
     assert float(error) == torch.tensor(1 / 6)
+
+
+def test_samples_are_held_to_pixels_alone_in_one_phase_of_a_training() -> None:
+    schedule = SimpleNamespace(surface=0.5, surface_from=0.25, surface_until=0.75)
+    shares = [surface_share(schedule, fraction) for fraction in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    assert shares == [0.0, 0.5, 0.5, 0.0, 0.0]
