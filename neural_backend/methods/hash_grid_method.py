@@ -22,6 +22,7 @@ from ..kernels.ray_marching import Guide
 from ..kernels.repeated_step import RepeatedStep
 from ..sampling.moving_occupancy import MovingOccupancy
 from ..sampling.occupancy_grid import OccupancyGrid
+from ..sampling.stratified import generator_for
 from ..training.losses import pictures_over_background, surface_share
 from .base import TrainingProgress
 from .instant_ngp_config import InstantNGPConfig, learning_rate, make_guide
@@ -175,12 +176,13 @@ class HashGridMethod(ABC):
         return {"loss": learned.loss, "mse": learned.mse}
 
     def _generator_here(self, generator: torch.Generator) -> torch.Generator:
-        """One on the device, so that random numbers need not be sent there."""
-        if self.device.type != "cuda":
+        """One on the device, so that random numbers need not be sent there; always the same, as
+        recorded steps know it.
+        """
+        if self.device.type == generator.device.type:
             return generator
         if self._random is None:
-            seed = int(torch.randint(2**62, (), generator=generator))
-            self._random = torch.Generator(self.device).manual_seed(seed)
+            self._random = generator_for(self.device, generator)
         return self._random
 
     def _repeat(

@@ -56,7 +56,8 @@ class MovingOccupancy:
         turn, self.turn = self.turn, (self.turn + 1) % self.slices
 
         def density_in_slice(points: Tensor) -> Tensor:
-            shares = torch.rand(len(points), generator=generator).to(points.device)
+            shares = torch.rand(len(points), generator=generator, device=generator.device)
+            shares = shares.to(points.device)
             return density_fn(points, (turn + shares) / self.slices)
 
         self.grids[turn].update(density_in_slice, generator, visits, threshold)
