@@ -21,8 +21,16 @@ from ..sampling.moving_occupancy import MovingOccupancy
 from .configuration import for_case
 from .deformable_ngp_autograd import AutogradDeformableField
 from .hash_grid_method import HashGridMethod
-from .instant_ngp_config import InstantNGPConfig, build_field, most_steps, multiplies_bfloat16
+from .instant_ngp_config import (
+    SURFACES,
+    InstantNGPConfig,
+    build_field,
+    most_steps,
+    multiplies_bfloat16,
+)
 from .moving_hull import moving_hull
+
+__all__ = ["PRESETS", "SURFACES", "DeformableNGP", "DeformableNGPConfig"]
 
 _SIDES = 2
 """Pictures of a moment, on average, that make a capture many-sided."""
