@@ -45,6 +45,7 @@ def build(window: bpy.types.Window | None) -> int:
     settings.capture.source = "COLLECTION"
     settings.training.method, settings.training.preset = "voxel_grid", "draft"
     settings.training.seconds = TRAINING_S
+    settings.training.surfaces = True  # a mesh is what it ends with
     return scene.session_uid
 
 
@@ -83,6 +84,7 @@ def steps(uid: int, render: captures.Renderer) -> Iterator[Stage]:
         method="voxel_grid",
         preset="draft",
         seconds=TRAINING_S,
+        surfaces=True,
         device=device_of("preferences"),
     )
     if not bpy.app.background and training_watch.write_camera(_scene(uid), run, job.job_id):

@@ -50,6 +50,8 @@ def test_the_sample_ends_with_a_mesh_beside_it_and_leaves_the_artists_scene_alon
     assert sample.neural_fields.training.capture == "//Mine_neural_fields/sample_capture_001"
     train, extract = (record.job for record in session.jobs())
     assert (train.method, train.preset, train.seconds) == ("voxel_grid", "draft", 15.0)
+    assert train.surfaces
+    assert sample.neural_fields.training.surfaces
     assert extract.run == train.run
 
 
