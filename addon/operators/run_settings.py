@@ -44,6 +44,7 @@ def settings_of_run(run: Path, values: dict[str, Any]) -> tuple[bool, dict[str, 
         return True, settings | {"samples": int(values.get("samples", 0))}
     capture = Path(os.path.normpath(run / str(values["capture"])))
     own = {
+        "surfaces": bool(values.get("surfaces", False)),
         "capture": relative_path(capture),
         "image_width": int(values.get("image_width", 0)),
         "hold_out": int(values.get("hold_out", 8)),

@@ -19,16 +19,17 @@ class RunRecord:
     """What `run.json` says.
 
     A run has a `capture` or `meshes`; their paths are relative to the run folder where both are on
-    one drive. `settings` are what was changed of the preset's `config`. `views_digest` tells one
-    set of training views, or of meshes, from another. `samples` is how many points about each mesh
-    were measured. `process` is the number of the process that trained last: where it is gone and
-    the state is still "training", it was interrupted.
+    one drive. `surfaces` and `settings` are what was changed of the preset's `config`.
+    `views_digest` tells one set of training views, or of meshes, from another. `samples` is how
+    many points about each mesh were measured. `process` is the number of the process that trained
+    last: where it is gone and the state is still "training", it was interrupted.
     """
 
     state: RunState = "queued"
     method: str = ""
     preset: str = ""
     config: dict[str, Any] = field(default_factory=dict)
+    surfaces: bool = False
     settings: tuple[str, ...] = ()
     capture: str = ""
     meshes: tuple[str, ...] = ()

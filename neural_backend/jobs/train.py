@@ -89,6 +89,7 @@ def _fresh_record(job: Train, device: torch.device, capture: Capture) -> RunReco
         method=method,
         preset=job.preset,
         config=asdict(config),
+        surfaces=job.surfaces,
         settings=job.settings,
         seed=job.seed,
         image_width=job.image_width,

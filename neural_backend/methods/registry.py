@@ -82,7 +82,9 @@ def _surface_settings(method: str) -> tuple[str, ...]:
     settings = getattr(module_of(METHODS[method]), "SURFACES", None)
     if settings is None:
         able = [name for name in METHODS if hasattr(module_of(METHODS[name]), "SURFACES")]
-        raise JobError(f"{method} cannot learn surfaces.", f"Choose {' or '.join(able)}, or fog.")
+        raise JobError(
+            f"{method} cannot learn surfaces.", f"Choose {' or '.join(able)}, or do without."
+        )
     return settings
 
 

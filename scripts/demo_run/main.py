@@ -126,9 +126,7 @@ class Demo:
         results = Results(f"{photos.resolve().name}, learned from photos")
         with self.terminal.stage("Import the cameras"):
             photos_demo.prepare(self.scene, photos, self.quality)
-        self.learn(
-            photos.absolute(), results, image_width=self.quality.photo_width, surfaces=True
-        )
+        self.learn(photos.absolute(), results, image_width=self.quality.photo_width, surfaces=True)
         mesh = self.extract_mesh(results)
         self.render_views()
         # The measuring wrote, for each held-out photo, the field's view, the photo and the error.

@@ -190,6 +190,7 @@ def test_the_settings_of_a_run_can_be_used_again(bpy: ModuleType, project: Path)
         project / "scene_neural_fields" / "good",
         capture="../../capture",
         settings=["a=1", "b=2"],
+        surfaces=True,
         seed=7,
         budget_steps=50,
         image_width=99,
@@ -201,6 +202,7 @@ def test_the_settings_of_a_run_can_be_used_again(bpy: ModuleType, project: Path)
     assert training.capture == "//capture"
     assert (training.method, training.preset, training.seed) == ("nerf", "final", 7)
     assert training.settings == "a=1 b=2"
+    assert training.surfaces
     assert (training.steps, training.resume) == (0, False), "the preset's own budget"
     assert (training.image_width, training.hold_out) == (99, 5)
     assert training.method_choice == "nerf"

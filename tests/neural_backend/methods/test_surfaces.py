@@ -8,6 +8,7 @@ import torch
 
 import neural_backend as nf
 from neural_backend.datasets.ray_batches import camera_rays
+from neural_backend.jobs.run_folder import RunFolder
 from neural_backend.methods.base import Method
 from neural_backend.methods.registry import METHODS, method_config, module_of
 from neural_backend.protocol.errors import JobError
@@ -56,6 +57,8 @@ def test_surfaces_have_the_light_of_a_ray_come_from_nearly_one_place(name, captu
             capture, run, method=name, preset="draft", steps=STEPS[name], settings=SMALL[name],
             surfaces=surfaces,
         )  # fmt: skip
+        record = RunFolder.open(run).read_record()
+        assert (record.surfaces, record.config["surface"] > 0) == (surfaces, surfaces)
         spreads.append(spread_along_rays(nf.load_run(run), capture))
     assert spreads[1] < 0.8 * spreads[0]
 
