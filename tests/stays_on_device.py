@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from neural_backend.datasets.ray_batches import RayBatches
 from neural_backend.kernels import hash_grid, hash_grid_reference
+from neural_backend.methods.hash_grid_method import HashGridMethod, StepTime
 
 _WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "unique")
 _SENDS = ("lift_fresh",)
@@ -23,6 +25,17 @@ class StaysOnTheDevice(TorchDispatchMode):
             masks = [part for part in arguments[1] if part is not None and part.dtype == torch.bool]
             assert not masks, f"{name} by a mask"
         return function(*arguments, **(named or {}))
+
+
+def step_on_the_device(
+    method: HashGridMethod, batches: RayBatches, generator: torch.Generator
+) -> torch.Tensor:
+    """The loss of a step that is told the time as a recorded one is."""
+    now = StepTime(torch.tensor(0.01), torch.tensor(2.0), torch.tensor(0.1))
+    with StaysOnTheDevice():
+        loss = method._draw_and_learn(batches, 64, now, generator).loss
+    assert isinstance(loss, torch.Tensor)
+    return loss
 
 
 def encode_by_torch(monkeypatch: pytest.MonkeyPatch) -> None:

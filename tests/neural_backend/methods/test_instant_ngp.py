@@ -15,7 +15,7 @@ from neural_backend.methods.hash_grid_method import StepTime
 from neural_backend.methods.instant_ngp import PRESETS, InstantNGP
 from neural_backend.methods.instant_ngp_autograd import AutogradField
 from neural_backend.methods.instant_ngp_config import most_steps
-from tests.stays_on_device import StaysOnTheDevice, encode_by_torch
+from tests.stays_on_device import encode_by_torch, step_on_the_device
 from tests.tiny_capture import RADIUS, write_tiny_capture
 
 CPU = torch.device("cpu")
@@ -186,10 +186,7 @@ def test_a_step_for_cuda_neither_waits_for_the_device_nor_sends_to_it(ball, unbo
     method._learner = method._autograd_field()
     generator = torch.Generator().manual_seed(0)
     go_on(method, batches, generator, 0, 1)
-    now = StepTime(torch.tensor(0.01), torch.tensor(2.0), torch.tensor(0.1))
-    with StaysOnTheDevice():
-        learned = method._draw_and_learn(batches, 64, now, generator)
-    assert learned.loss > 0
+    assert float(step_on_the_device(method, batches, generator)) > 0
 
 
 def test_a_repeated_step_heeds_the_number_of_the_step_and_its_rate(ball):
