@@ -45,7 +45,9 @@ def test_distortion_is_the_mean_distance_of_all_pairs_by_their_weights() -> None
 
 
 @pytest.mark.parametrize(("rays", "samples"), [(0, 8), (1, 1), (3, 7), (70, 32), (9, 200)])
-@pytest.mark.parametrize(("thickness", "channels"), [(0.0, 3), (1e-3, 1), (10.0, 4), (1e6, 3)])
+@pytest.mark.parametrize(
+    ("thickness", "channels"), [(0.0, 3), (1e-3, 3), (10.0, 3), (1e6, 3), (10.0, 1), (10.0, 4)]
+)
 def test_tritons_sums_and_slopes_are_those_of_the_twin(
     rays, samples, thickness, channels, triton
 ) -> None:

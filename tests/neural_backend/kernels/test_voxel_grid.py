@@ -131,8 +131,7 @@ def test_tritons_gradients_equal_those_of_automatic_differentiation(
     check_gradients(degree, shell, density, distortion, surface, triton)
 
 
-def test_of_what_samples_miss_alone_only_the_one_with_the_pixels_color_can_stay() -> None:
-    """Two samples whose colors average to the pixel's: the error is none, each alone is wrong."""
+def test_a_right_color_that_many_samples_mix_is_no_error_but_each_alone_misses_it() -> None:
     field, rays = make_field(0, 0.0, 2, 1.0), make_rays(64, 4)
     seen = kernels.render(field.grid, rays.origins, rays.directions)
     shown = seen[:, :3] + seen[:, 3:4] * rays.backgrounds
