@@ -160,7 +160,6 @@ def _in_own_process(row: Row, method: str, arguments: argparse.Namespace) -> dic
 
 
 def _measure(arguments: argparse.Namespace) -> dict:
-    import torch
 
     import neural_backend as nf
 
@@ -186,9 +185,7 @@ def _measure(arguments: argparse.Namespace) -> dict:
         result = nf.evaluate(trained.run, images=False, device=arguments.device)
         metrics = json.loads((Path(result.output) / "metrics.json").read_text())
     seconds = sorted(view["seconds"] for view in metrics["views"])
-    computer = _machine()
-    if arguments.device == "cuda":
-        computer = f"{torch.cuda.get_device_name()}, {computer}"
+    computer = _machine(arguments.device)
     return {
         **asdict(row),
         "method": trained.method,
@@ -216,8 +213,15 @@ def _peak_bytes(device: str) -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _machine() -> str:
-    """The processor by name, and whether it has AVX-512, by which those of one name differ."""
+def _machine(device: str = "cpu") -> str:
+    """The processor by name, and whether it has AVX-512, by which those of one name differ; before
+    it the graphics card, where that was measured.
+    """
+    card = ""
+    if device == "cuda":
+        import torch
+
+        card = f"{torch.cuda.get_device_name()}, "
     name, vectors = platform.processor() or platform.machine(), ""
     information = Path("/proc/cpuinfo")
     if information.is_file():
@@ -225,7 +229,7 @@ def _machine() -> str:
         models = re.findall(r"^model name\s*: (.+)$", text, re.MULTILINE)
         name = models[0].strip() if models else name
         vectors = f", {'with' if 'avx512f' in text else 'without'} AVX-512"
-    return f"{name}{vectors}, {os.cpu_count()} cores"
+    return f"{card}{name}{vectors}, {os.cpu_count()} cores"
 
 
 def _keep(measured: dict, device: str) -> None:

@@ -323,19 +323,11 @@ def _keep(row: Row, figures: dict[str, float]) -> None:
     FIGURES.parent.mkdir(parents=True, exist_ok=True)
     stored = json.loads(FIGURES.read_text()) if FIGURES.is_file() else {}
     stored[row.name] = {
-        "task": row.task, "figures": figures, "machine": _machine(row.device),
+        "task": row.task, "figures": figures, "machine": benchmark._machine(row.device),
         "date": date.today().isoformat(),
     }  # fmt: skip
     write_json(FIGURES, {one.name: stored[one.name] for one in ROWS if one.name in stored})
     write_text(benchmark.PAGE, benchmark._page())
-
-
-def _machine(device: str) -> str:
-    import benchmark
-    import torch
-
-    card = f"{torch.cuda.get_device_name()}, " if device == "cuda" else ""
-    return card + benchmark._machine()
 
 
 if __name__ == "__main__":
