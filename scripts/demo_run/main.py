@@ -103,7 +103,7 @@ class Demo:
             scene_demo.render_still(scene, self.folders, quality, frame)
         with self.terminal.stage(f"Render {quality.cameras} pictures") as stage:
             eyes = scene_demo.capture(scene, self.folders, quality, stage)
-        # The mesh is half of this demo, and worth the half of a decibel.
+        # The mesh is half of this demo, and worth more here than the last of the views' quality.
         self.learn(self.folders.capture, results, image_width=0, surfaces=True)
         mesh = self.extract_mesh(results)
         self.render_views()
