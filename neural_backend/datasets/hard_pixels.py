@@ -56,11 +56,20 @@ class HardPixels:
         found = torch.searchsorted(sums, places.mul_(sums[-1] / count))
         return some.index_select(0, found.clamp_(max=len(some) - 1))
 
-    def learn(self, pixels: Int[Tensor, " rays"], squared_errors: Float[Tensor, " rays"]) -> None:
-        """Takes note of how wrong these pixels were."""
+    def learn(
+        self,
+        pixels: Int[Tensor, " rays"],
+        squared_errors: Float[Tensor, " rays"],
+        looked_at: Float[Tensor, " rays"] | None = None,
+    ) -> None:
+        """Takes note of how wrong these pixels were.
+
+        Of those whose `looked_at` is 0, not 1, nothing is known; their errors must be 0.
+        """
         blocks, known = self.blocks_of(pixels), self.squared_errors
         sums = torch.zeros_like(known).index_add_(0, blocks, squared_errors)
-        counts = torch.zeros_like(known).index_add_(0, blocks, torch.ones_like(squared_errors))
+        each = torch.ones_like(squared_errors) if looked_at is None else looked_at
+        counts = torch.zeros_like(known).index_add_(0, blocks, each)
         keep = _KEEP**counts
         known.mul_(keep).add_((1 - keep) * sums / counts.clamp_(min=1))
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from .packed_samples import PackedSamples
 from .triton_use import uses_triton
 
 
@@ -16,21 +17,20 @@ class Composited(NamedTuple):
     weights times distances.
 
     `distortion` says how far apart along the ray the things are that it sees. No gradient passes
-    through `weights`.
+    through `weights`, which are those of the samples; 0 in slots of nobody.
     """
 
     color: Float[Tensor, "rays channels"]
     accumulation: Float[Tensor, " rays"]
     depth: Float[Tensor, " rays"]
     distortion: Float[Tensor, " rays"]
-    weights: Float[Tensor, "rays samples"]
+    weights: Float[Tensor, " slots"]
 
 
 def composite(
-    density: Float[Tensor, "rays samples"],
-    rgb: Float[Tensor, "rays samples channels"],
-    t_mids: Float[Tensor, "rays samples"],
-    lengths: Float[Tensor, "rays samples"],
+    density: Float[Tensor, " slots"],
+    rgb: Float[Tensor, "slots channels"],
+    samples: PackedSamples,
 ) -> Composited:
     """Adds up the samples of rays, in order from the camera; differentiable in density and color.
 
@@ -38,51 +38,56 @@ def composite(
         2022, "Mip-NeRF 360", eq. 15, with t / (1 + t) for s.
     """
     if uses_triton(density):
-        return Composited(*_TritonComposite.apply(density, rgb, t_mids, lengths))
-    return composite_by_torch(density, rgb, t_mids, lengths)
+        return Composited(*_TritonComposite.apply(density, rgb, *samples[1:5], samples.most))
+    return composite_by_torch(density, rgb, samples)
 
 
 def composite_by_torch(
-    density: Float[Tensor, "rays samples"],
-    rgb: Float[Tensor, "rays samples channels"],
-    t_mids: Float[Tensor, "rays samples"],
-    lengths: Float[Tensor, "rays samples"],
+    density: Float[Tensor, " slots"],
+    rgb: Float[Tensor, "slots channels"],
+    samples: PackedSamples,
 ) -> Composited:
     """The twin of `compositing_triton`, for any device and precision."""
-    optical_depth = density * lengths
+    places, inside = samples.slots()
+    t_mids, lengths = samples.t_mids[places], samples.lengths[places] * inside
+    flat, by_ray = places.flatten(), places.shape
+    rgb = rgb.index_select(0, flat).unflatten(0, by_ray)
+    optical_depth = density.index_select(0, flat).unflatten(0, by_ray) * lengths
     behind = torch.exp(-optical_depth.cumsum(dim=-1))
     before = F.pad(behind[:, :-1], (1, 0), value=1.0)
     # Not 1 - exp(-x) · …: that would cancel for thin samples.
     weights = before * -torch.expm1(-optical_depth)
-    places = t_mids / (1 + t_mids)
+    distances = t_mids / (1 + t_mids)
     weight_before = F.pad(weights.cumsum(dim=-1)[:, :-1], (1, 0))
-    moment_before = F.pad((weights * places).cumsum(dim=-1)[:, :-1], (1, 0))
-    apart = 2 * (weights * (places * weight_before - moment_before)).sum(dim=1)
+    moment_before = F.pad((weights * distances).cumsum(dim=-1)[:, :-1], (1, 0))
+    apart = 2 * (weights * (distances * weight_before - moment_before)).sum(dim=1)
     within = (weights.square() * lengths / (1 + t_mids).square()).sum(dim=1) / 3
+    known = weights.detach().flatten()
     return Composited(
         color=(weights[..., None] * rgb).sum(dim=1),
         accumulation=1 - behind[:, -1],
         depth=(weights * t_mids).sum(dim=1),
         distortion=apart + within,
-        weights=weights.detach(),
+        # What lies in no slot has no weight.
+        weights=torch.zeros_like(samples.lengths).index_add_(0, flat, known),
     )
 
 
 class _TritonComposite(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, density: Tensor, rgb: Tensor, t_mids: Tensor, lengths: Tensor
-    ) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, density: Tensor, rgb: Tensor, *samples: Any) -> tuple[Tensor, ...]:
         from . import compositing_triton
 
-        given = [part.detach().contiguous() for part in (density, rgb, t_mids, lengths)]
-        ctx.save_for_backward(*given)
-        seen = compositing_triton.composite(*given)
+        given = density.detach().contiguous(), rgb.detach().contiguous()
+        *placed, ctx.most = samples
+        ctx.save_for_backward(*given, *placed)
+        seen = compositing_triton.composite(*given, *samples)
         ctx.mark_non_differentiable(seen.weights)
         return tuple(seen)
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         from . import compositing_triton
 
-        return *compositing_triton.gradients(*ctx.saved_tensors, *slopes[:4]), None, None
+        both = compositing_triton.gradients(*ctx.saved_tensors, ctx.most, *slopes[:4])
+        return *both, None, None, None, None, None

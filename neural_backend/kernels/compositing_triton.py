@@ -4,62 +4,68 @@
 import torch
 import triton
 import triton.language as tl
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from .compositing import Composited
-
-_LANES = 2048
-"""Samples that a program has at hand: as many rays as have room."""
+from .packed_samples_triton import lanes
 
 
 def composite(
-    density: Float[Tensor, "rays samples"],
-    rgb: Float[Tensor, "rays samples channels"],
-    t_mids: Float[Tensor, "rays samples"],
-    lengths: Float[Tensor, "rays samples"],
+    density: Float[Tensor, " slots"],
+    rgb: Float[Tensor, "slots channels"],
+    t_mids: Float[Tensor, " slots"],
+    lengths: Float[Tensor, " slots"],
+    firsts: Int[Tensor, " rays"],
+    counts: Int[Tensor, " rays"],
+    most: int,
 ) -> Composited:
     """The twin of `compositing.composite_by_torch`, without a graph."""
-    (rays, samples), channels = density.shape, rgb.shape[-1]
+    rays, channels = len(firsts), rgb.shape[-1]
     seen = torch.empty(rays, channels + 3, device=density.device)
-    weights = torch.empty_like(density)
+    weights = torch.zeros_like(density)
     if rays:
-        width, block = _block(samples)
+        width, block = lanes(most)
         _composite[(triton.cdiv(rays, block),)](
-            density, rgb, t_mids, lengths, seen, weights, rays, samples,
+            density, rgb, t_mids, lengths, firsts, counts, seen, weights, rays,
             CHANNELS=channels, RAYS=block, SAMPLES=width,
         )  # fmt: skip
     return Composited(seen[:, :channels], *seen[:, channels:].unbind(dim=1), weights)
 
 
 def gradients(
-    density: Float[Tensor, "rays samples"],
-    rgb: Float[Tensor, "rays samples channels"],
-    t_mids: Float[Tensor, "rays samples"],
-    lengths: Float[Tensor, "rays samples"],
+    density: Float[Tensor, " slots"],
+    rgb: Float[Tensor, "slots channels"],
+    t_mids: Float[Tensor, " slots"],
+    lengths: Float[Tensor, " slots"],
+    firsts: Int[Tensor, " rays"],
+    counts: Int[Tensor, " rays"],
+    most: int,
     by_color: Float[Tensor, "rays channels"],
     by_accumulation: Float[Tensor, " rays"],
     by_depth: Float[Tensor, " rays"],
     by_distortion: Float[Tensor, " rays"],
-) -> tuple[Float[Tensor, "rays samples"], Float[Tensor, "rays samples channels"]]:
+) -> tuple[Float[Tensor, " slots"], Float[Tensor, "slots channels"]]:
     """The loss's slopes by density and color, from those by what `composite` returned."""
-    rays, samples = density.shape
-    by_density, by_rgb = torch.empty_like(density), torch.empty_like(rgb)
+    rays = len(firsts)
+    by_density, by_rgb = torch.zeros_like(density), torch.zeros_like(rgb)
     if rays:
-        width, block = _block(samples)
+        width, block = lanes(most)
         others = torch.stack([by_accumulation, by_depth, by_distortion], dim=1)
         slopes = torch.cat([by_color, others], dim=1)
         _gradients[(triton.cdiv(rays, block),)](
-            density, rgb, t_mids, lengths, slopes, by_density, by_rgb, rays, samples,
+            density, rgb, t_mids, lengths, firsts, counts, slopes, by_density, by_rgb, rays,
             CHANNELS=rgb.shape[-1], RAYS=block, SAMPLES=width,
         )  # fmt: skip
     return by_density, by_rgb
 
 
-def _block(samples: int) -> tuple[int, int]:
-    """Samples of a ray rounded up to a power of two, and rays of a program."""
-    width = triton.next_power_of_2(samples)
-    return width, max(1, _LANES // width)
+@triton.jit
+def _slots(firsts, counts, row, alive, SAMPLES: tl.constexpr):
+    """Where the samples of rays lie, and which of these each ray has."""
+    column = tl.arange(0, SAMPLES)
+    inside = column < tl.load(counts + row, mask=alive, other=0)[:, None]
+    return tl.load(firsts + row, mask=alive, other=0).to(tl.int64)[:, None] + column, inside
 
 
 @triton.jit
@@ -75,19 +81,17 @@ def _weigh(optical_depth):
 
 @triton.jit(do_not_specialize=["rays"])
 def _composite(
-    density, rgb, t_mids, lengths, seen, weights, rays, samples,
+    density, rgb, t_mids, lengths, firsts, counts, seen, weights, rays,
     CHANNELS: tl.constexpr, RAYS: tl.constexpr, SAMPLES: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64) * RAYS + tl.arange(0, RAYS)
-    column = tl.arange(0, SAMPLES)
-    inside = (row < rays)[:, None] & (column < samples)
-    places = row[:, None] * samples + column
+    alive = row < rays
+    places, inside = _slots(firsts, counts, row, alive, SAMPLES)
     length = tl.load(lengths + places, mask=inside, other=0.0)
     t = tl.load(t_mids + places, mask=inside, other=0.0)
     optical_depth = tl.load(density + places, mask=inside, other=0.0) * length
     _, weight = _weigh(optical_depth)
     tl.store(weights + places, weight, mask=inside)
-    alive = row < rays
     of_ray = seen + (CHANNELS + 3) * row
     for channel in tl.static_range(CHANNELS):
         color = tl.load(rgb + CHANNELS * places + channel, mask=inside, other=0.0)
@@ -106,14 +110,12 @@ def _composite(
 
 @triton.jit(do_not_specialize=["rays"])
 def _gradients(
-    density, rgb, t_mids, lengths, slopes, by_density, by_rgb, rays, samples,
+    density, rgb, t_mids, lengths, firsts, counts, slopes, by_density, by_rgb, rays,
     CHANNELS: tl.constexpr, RAYS: tl.constexpr, SAMPLES: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64) * RAYS + tl.arange(0, RAYS)
-    column = tl.arange(0, SAMPLES)
     alive = row < rays
-    inside = alive[:, None] & (column < samples)
-    places = row[:, None] * samples + column
+    places, inside = _slots(firsts, counts, row, alive, SAMPLES)
     length = tl.load(lengths + places, mask=inside, other=0.0)
     t = tl.load(t_mids + places, mask=inside, other=0.0)
     optical_depth = tl.load(density + places, mask=inside, other=0.0) * length

@@ -182,10 +182,12 @@ def _add_to_table(
     seen = tl.load(
         slope + rows[:, None] * width + level * FEATURES + features, inside[:, None], other=0.0
     )
+    # Neither points without slope, as in slots of nobody, nor empty shares of points on faces need
+    # a turn at an entry.
+    inside &= tl.max(tl.abs(seen), axis=1) > 0
     for corner in tl.static_range(8):
         entry, weight = _corner(corner, x, y, z, along_x, along_y, along_z, resolution, entries)
         places = (first + entry)[:, None] * FEATURES + features
-        # An empty share of a point on a face needs no turn at an entry.
         some = (inside & (weight != 0))[:, None]
         tl.atomic_add(gradients + places, weight[:, None] * seen, some, sem="relaxed")
 

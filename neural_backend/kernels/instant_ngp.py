@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -70,7 +70,7 @@ class StepResult:
     """What a step saw; `samples` are those not hidden behind others.
 
     `d_gains` are the slopes of the loss by the logarithms of the rays' gains; `squared_errors` add
-    up to `squared_error`.
+    up to `squared_error`. Without `looked_at` no ray was left out.
     """
 
     squared_error: float | Tensor
@@ -78,6 +78,7 @@ class StepResult:
     samples: int | Tensor
     d_gains: Float[Tensor, "rays 3"]
     squared_errors: Float[Tensor, " rays"]
+    looked_at: Bool[Tensor, " rays"] | None = None
 
 
 class FusedField:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Spreads the samples of rays by what is roughly known of the density: plain torch, or Triton.
+"""Marches rays through what is roughly known of the density and spreads their samples by it.
+
+Plain torch, or Triton where it can run.
 
 Lengths are in the unit frame, where the things of interest fill the cube [-1, 1]³. A guide holds
 densities on cascades of grids around the origin, each with twice the half width of the one before;
@@ -17,6 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from .packed_samples import PackedSamples, pack
 from .triton_use import uses_triton
 
 
@@ -86,6 +89,36 @@ def time_slices(times: Float[Tensor, "*batch"], slices: int) -> Int[Tensor, "*ba
     return (times * slices).long().clamp(0, slices - 1)
 
 
+def march(
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
+    nears: Float[Tensor, " rays"],
+    fars: Float[Tensor, " rays"],
+    jitters: Float[Tensor, " rays"],
+    guide: Guide,
+    most_steps: int,
+    slots: int,
+    asked: Int[Tensor, ""] | None = None,
+    times: Float[Tensor, " rays"] | None = None,
+) -> PackedSamples:
+    """Where rays are sampled, and how much of them each sample stands for; see `spread_samples`.
+
+    Rays that meet nothing have no samples, the others `guide.samples` each. Only the first `asked`
+    rays are looked at, all without it.
+    """
+    given = (origins, directions, nears, fars, jitters, guide, most_steps)
+    if uses_triton(origins):
+        from . import ray_marching_triton
+
+        return ray_marching_triton.march(*given, slots, asked, times)
+    t_mids, lengths = spread_samples(*given, times)
+    wanted = torch.ones_like(nears, dtype=torch.bool)
+    if asked is not None:
+        wanted = torch.arange(len(nears), device=nears.device) < asked
+    counts = guide.samples * (lengths.sum(dim=-1) > 0)
+    return pack(t_mids, lengths, counts, wanted, slots)
+
+
 def spread_samples(
     origins: Float[Tensor, "rays 3"],
     directions: Float[Tensor, "rays 3"],
@@ -100,31 +133,11 @@ def spread_samples(
 
     A ray's steps get as many of its samples as they seem to matter to what is seen, by the guide;
     empty steps get none and are no part of any sample's length. Lengths are zero on rays that meet
-    nothing. `jitters`, in [0, 1), move everything by fractions of steps and samples. Shapes do not
-    depend on values: nothing is read back from the device.
+    nothing. `jitters`, in [0, 1), move everything by fractions of steps and samples.
 
     Source: Barron et al. 2022, "Mip-NeRF 360", sec. 3 (samples where a rough density has weight).
     Differs: the rough density is the occupancy grid's, not a network's.
     """
-    given = (origins, directions, nears, fars, jitters, guide, most_steps, times)
-    if uses_triton(origins):
-        from . import ray_marching_triton
-
-        return ray_marching_triton.spread_samples(*given)
-    return spread_samples_by_torch(*given)
-
-
-def spread_samples_by_torch(
-    origins: Float[Tensor, "rays 3"],
-    directions: Float[Tensor, "rays 3"],
-    nears: Float[Tensor, " rays"],
-    fars: Float[Tensor, " rays"],
-    jitters: Float[Tensor, " rays"],
-    guide: Guide,
-    most_steps: int,
-    times: Float[Tensor, " rays"] | None = None,
-) -> tuple[Float[Tensor, "rays samples"], Float[Tensor, "rays samples"]]:
-    """The twin of `ray_marching_triton.spread_samples`, for any device and precision."""
     steps = Steps(guide.shortest, guide.cone)
     numbers = torch.arange(most_steps + 1, device=origins.device, dtype=origins.dtype)
     edges = steps.distance((steps.at(nears) + jitters)[:, None] + numbers)

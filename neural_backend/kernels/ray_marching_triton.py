@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Spreading samples along rays in Triton: each program has all steps of one ray at hand."""
+"""Marching rays in Triton: each program has all steps of one ray at hand."""
 
 import math
 
-import torch
 import triton
 import triton.language as tl
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from .packed_samples import PackedSamples
+from .packed_samples_triton import empty_samples
 from .ray_marching import Guide
 
 
-def spread_samples(
+def march(
     origins: Float[Tensor, "rays 3"],
     directions: Float[Tensor, "rays 3"],
     nears: Float[Tensor, " rays"],
@@ -20,26 +21,28 @@ def spread_samples(
     jitters: Float[Tensor, " rays"],
     guide: Guide,
     most_steps: int,
+    slots: int,
+    asked: Int[Tensor, ""] | None = None,
     times: Float[Tensor, " rays"] | None = None,
-) -> tuple[Float[Tensor, "rays samples"], Float[Tensor, "rays samples"]]:
-    """The twin of `ray_marching.spread_samples_by_torch`."""
+) -> PackedSamples:
+    """The twin of `ray_marching.march` in plain torch; rays lie in any order."""
     rays = len(origins)
-    t_mids = torch.empty(rays, guide.samples, device=origins.device)
-    lengths = torch.empty_like(t_mids)
+    samples = empty_samples(rays, guide.samples, slots, origins.device)
     if rays:
         per_slice = guide.density.shape[0] // guide.slices
         given = (origins, directions, nears, fars, jitters)
-        _spread_samples[(rays,)](
+        _march[(rays,)](
             *(part.contiguous() for part in given),
             nears if times is None else times.contiguous(),
-            guide.density, t_mids, lengths,
+            guide.density, samples.wanted if asked is None else asked, *samples[:6],
             guide.shortest, guide.cone, math.log1p(guide.cone), guide.most_depth, guide.explore,
             guide.opaque, guide.resolution, per_slice, guide.slices, guide.samples, most_steps,
-            CASCADES=per_slice // guide.resolution**3, MOVES=times is not None,
-            GROWS=guide.cone > 0, BITS=max(1, (most_steps - 1).bit_length()),
+            slots, CASCADES=per_slice // guide.resolution**3, MOVES=times is not None,
+            SOME=asked is not None, GROWS=guide.cone > 0,
+            BITS=max(1, (most_steps - 1).bit_length()),
             SAMPLES=triton.next_power_of_2(guide.samples),
         )  # fmt: skip
-    return t_mids, lengths
+    return samples
 
 
 @triton.jit
@@ -76,15 +79,20 @@ def _first_not_less(ends, wanted, most_steps, BITS: tl.constexpr):
     return tl.minimum(place, most_steps - 1)
 
 
-@triton.jit
-def _spread_samples(
-    origins, directions, nears, fars, jitters, times, guide, t_mids, lengths,
+@triton.jit(do_not_specialize=["slots"])
+def _march(
+    origins, directions, nears, fars, jitters, times, guide, asked,
+    owners, t_mids, lengths, firsts, counts, wanted_slots,
     shortest, cone, log_growth, most_depth, explore, opaque,
-    resolution, per_slice, slices, samples, most_steps,
-    CASCADES: tl.constexpr, MOVES: tl.constexpr, GROWS: tl.constexpr,
+    resolution, per_slice, slices, samples, most_steps, slots,
+    CASCADES: tl.constexpr, MOVES: tl.constexpr, SOME: tl.constexpr, GROWS: tl.constexpr,
     BITS: tl.constexpr, SAMPLES: tl.constexpr,
 ):  # fmt: skip
     ray = tl.program_id(0).to(tl.int64)
+    if SOME and ray >= tl.load(asked):
+        tl.store(firsts + ray, -1)
+        tl.store(counts + ray, 0)
+        return
     jitter = tl.load(jitters + ray)
     far = tl.load(fars + ray)
     start = _number_at(tl.load(nears + ray), shortest, cone, log_growth, GROWS) + jitter
@@ -147,7 +155,16 @@ def _spread_samples(
     sample_middle = (sample_begin + sample_end) / 2
     step = _first_not_less(covered_ends, sample_middle, most_steps, BITS)
     t_mid = tl.gather(end, step, axis=0) - (tl.gather(covered_ends, step, axis=0) - sample_middle)
-    places = ray * samples + sample
-    tl.store(t_mids + places, t_mid, mask=sample < samples)
     sample_length = tl.maximum(sample_end - sample_begin, 0.0)
-    tl.store(lengths + places, sample_length, mask=sample < samples)
+
+    # All slots of the ray at once, or none.
+    count = tl.where(all_shares > 0, samples, 0)
+    first = tl.atomic_add(wanted_slots, count, sem="relaxed")
+    fits = first + count <= slots
+    count = tl.where(fits, count, 0)
+    tl.store(firsts + ray, tl.where(fits, first, -1))
+    tl.store(counts + ray, count)
+    inside = sample < count
+    tl.store(t_mids + first + sample, t_mid, mask=inside)
+    tl.store(lengths + first + sample, sample_length, mask=inside)
+    tl.store(owners + first + sample, tl.zeros_like(sample) + ray.to(tl.int32), mask=inside)

@@ -257,7 +257,8 @@ class DeformableNGP(HashGridMethod):
         )
         if self.device.type != "cpu":
             steps = most_steps(self.config, self.unbounded)
-            return AutogradDeformableField(self.moving, moments, deformation_moments, steps)
+            budget = self._budget()
+            return AutogradDeformableField(self.moving, moments, deformation_moments, steps, budget)
         canonical = FusedField(
             field.encoding.table,
             field.weights,

@@ -2,14 +2,15 @@
 """A deformable hash-grid field in plain torch: for CUDA, and to test the CPU's kernels against."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..fields.deformable_ngp import DeformableNGPField
 from ..kernels.instant_ngp import StepResult
 from ..kernels.instant_ngp_types import AdamSettings, LossSettings, MovingRayTargets, RayTargets
-from ..kernels.ray_marching import Guide, spread_samples
-from .instant_ngp_autograd import AutogradField, take_adam_step
+from ..kernels.ray_budget import RayBudget
+from ..kernels.ray_marching import Guide
+from .instant_ngp_autograd import AutogradField, sample_points, take_adam_step
 
 _POINTS_AT_ONCE = 2**18
 
@@ -28,9 +29,10 @@ class AutogradDeformableField:
         moments: Moments,
         deformation_moments: tuple[Tensor, Tensor],
         most_steps: int,
+        budget: RayBudget | None = None,
     ) -> None:
         self.field, self.moments = field, deformation_moments
-        self.canonical = _CanonicalField(field, moments, most_steps)
+        self.canonical = _CanonicalField(field, moments, most_steps, budget)
 
     @torch.no_grad()
     def density(
@@ -88,8 +90,14 @@ class AutogradDeformableField:
 class _CanonicalField(AutogradField):
     """The field at rest, seen through the deformation."""
 
-    def __init__(self, moving: DeformableNGPField, moments: Moments, most_steps: int) -> None:
-        super().__init__(moving.canonical, moments, most_steps)
+    def __init__(
+        self,
+        moving: DeformableNGPField,
+        moments: Moments,
+        most_steps: int,
+        budget: RayBudget | None,
+    ) -> None:
+        super().__init__(moving.canonical, moments, most_steps, budget)
         self.moving = moving
 
     def learn(
@@ -108,13 +116,12 @@ class _CanonicalField(AutogradField):
     def _parameters(self) -> tuple[Tensor, ...]:
         return *super()._parameters(), self.moving.weights
 
-    def _spread(self, rays: RayTargets | MovingRayTargets, guide: Guide) -> tuple[Tensor, Tensor]:
-        assert isinstance(rays, MovingRayTargets)
-        placed = rays.origins, rays.directions, rays.nears, rays.fars, rays.jitters
-        return spread_samples(*placed, guide, self.most_steps, rays.times)
-
     def _ask(
-        self, points: Tensor, rays: RayTargets | MovingRayTargets, samples: int
+        self,
+        rays: RayTargets | MovingRayTargets,
+        owners: Int[Tensor, " slots"],
+        t_mids: Float[Tensor, " slots"],
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         assert isinstance(rays, MovingRayTargets)
-        return self.moving.unit_density(points, rays.conditions.repeat_interleave(samples, dim=0))
+        conditions = rays.conditions.index_select(0, owners)
+        return self.moving.unit_density(sample_points(rays, owners, t_mids), conditions)

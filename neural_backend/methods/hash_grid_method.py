@@ -18,6 +18,7 @@ from ..geometry.rays import Rays, RenderedRays
 from ..kernels import process_group
 from ..kernels.instant_ngp import StepResult
 from ..kernels.instant_ngp_types import AdamSettings, LossSettings, RayTargets
+from ..kernels.ray_budget import RayBudget
 from ..kernels.ray_marching import Guide
 from ..kernels.repeated_step import RepeatedStep
 from ..sampling.moving_occupancy import MovingOccupancy
@@ -30,6 +31,10 @@ from .instant_ngp_config import InstantNGPConfig, learning_rate, make_guide
 _OPAQUE_DEPTH = 9.2
 """Optical depth behind which less than 1e-4 of a sample is seen (Müller et al., appendix E.1)."""
 _LEAST_RAYS = 64
+_DRAWN = 4
+"""On CUDA, how many times as many rays are drawn as a step could hold at their full length: most
+meet less, and those that do not fit are left out.
+"""
 _BLOCK_ERRORS = "block_errors"
 
 
@@ -164,7 +169,7 @@ class HashGridMethod(ABC):
         generator = self._generator_here(generator)
         if self._updates % config.occupancy_every == 0:
             self._look_around(generator)
-        count = progress.part_of(self._num_rays)
+        count = progress.part_of(self._rays_to_draw())
         rate = learning_rate(config, self._updates, progress.fraction)
         surface = surface_share(config, progress.fraction)
         now = StepTime(rate, self._updates, progress.fraction, surface)
@@ -210,10 +215,14 @@ class HashGridMethod(ABC):
         given = count, self.randoms_per_ray, generator, generator.device
         random = process_group.rand(*given).to(self.device)
         result = self._learn(batches.rays(pixels), random, now)
+        seen: int | Tensor = len(pixels)
+        told = [result.squared_errors]
+        if result.looked_at is not None:
+            seen = result.looked_at.sum()
+            told.append(result.looked_at.float())
         if hard_pixels is not None:
-            hard_pixels.learn(drawn, process_group.whole(result.squared_errors))
-        count = len(pixels)
-        return _Learned(result, result.loss / count, result.squared_error / (3 * count))
+            hard_pixels.learn(drawn, *map(process_group.whole, told))
+        return _Learned(result, result.loss / seen, result.squared_error / (3 * seen))
 
     def _show(self, rays: Rays) -> RenderedRays:
         """What the field shows, without normals."""
@@ -321,11 +330,19 @@ class HashGridMethod(ABC):
         self._log_gains -= self._settings.exposure_rate * mean / (square.sqrt() + 1e-15)
         self._log_gains -= self._log_gains.mean(dim=0)
 
+    def _budget(self) -> RayBudget | None:
+        """How an engine on CUDA adapts its rays; elsewhere `_adapt_rays` does."""
+        return RayBudget(1 / _DRAWN, self.device) if self.device.type == "cuda" else None
+
+    def _rays_to_draw(self) -> int:
+        if self.device.type != "cuda":
+            return self._num_rays
+        return _DRAWN * self._settings.cuda_samples_per_step // self._settings.samples_per_ray
+
     def _adapt_rays(self, result: StepResult, fraction: float) -> None:
         """As many rays as fill the next step with samples that are not hidden."""
         config = self._settings
         if isinstance(result.samples, Tensor):
-            self._num_rays = config.cuda_samples_per_step // config.samples_per_ray
             return
         growth = config.final_samples_per_step / config.samples_per_step
         wanted = config.samples_per_step * growth**fraction

@@ -161,7 +161,7 @@ class InstantNGP(HashGridMethod):
 
     def _autograd_field(self) -> AutogradField:
         most = most_steps(self.config, self.unbounded)
-        return AutogradField(self.field, self._field_moments(), most)
+        return AutogradField(self.field, self._field_moments(), most, self._budget())
 
     def _field_moments(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         first, second, third, fourth = (

@@ -2,10 +2,9 @@
 """instant-ngp by automatic differentiation: for CUDA, and to test the CPU's kernels against."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..fields.instant_ngp import InstantNGPField
@@ -14,17 +13,23 @@ from ..kernels.adam import step_size, take_step
 from ..kernels.compositing import Composited, composite
 from ..kernels.instant_ngp import StepResult
 from ..kernels.instant_ngp_types import AdamSettings, LossSettings, MovingRayTargets, RayTargets
-from ..kernels.ray_marching import Guide, spread_samples
+from ..kernels.packed_samples import PackedSamples, keep_visible
+from ..kernels.ray_budget import RayBudget
+from ..kernels.ray_marching import Guide, march
 from ..kernels.triton_use import uses_triton
 
-_RAYS_AT_ONCE = 2**14
+_RAYS_AT_ONCE = 2**17
 _POINTS_AT_ONCE = 2**19
+
+_CANDIDATES = 2
+"""How many times as many samples are looked for as there is room for visible ones."""
 
 
 class AutogradField:
     """Evaluates and trains a field wherever it lies; the twin of `kernels.FusedField`.
 
-    Nothing is read back from the device. Changes the field and the moments in place.
+    Steps read nothing back from the device. They look at all rays that they are given, or, with a
+    `budget`, at as many as it allows. Changes the field and the moments in place.
     """
 
     def __init__(
@@ -32,8 +37,10 @@ class AutogradField:
         field: InstantNGPField,
         moments: tuple[Tensor, Tensor, Tensor, Tensor],
         most_steps: int,
+        budget: RayBudget | None = None,
     ) -> None:
         self.field, self.moments, self.most_steps = field, moments, most_steps
+        self.budget = budget
         if uses_triton(field.encoding.table):
             field.encoding.round_off()
 
@@ -59,13 +66,29 @@ class AutogradField:
     @torch.no_grad()
     def render(self, rays: RayTargets | MovingRayTargets, guide: Guide) -> Float[Tensor, "rays 5"]:
         """Red, green, blue, accumulation and weighted depth, in unit lengths, of each ray."""
-        seen = []
-        for start in range(0, len(rays.origins), _RAYS_AT_ONCE):
-            part = type(rays)(*(piece[start : start + _RAYS_AT_ONCE] for piece in rays))
-            found = self._look(part, guide, None)
-            rest = torch.stack([found.rays.accumulation, found.rays.depth], dim=-1)
-            seen.append(torch.cat([found.rays.color, rest], dim=-1))
-        return torch.cat(seen) if seen else rays.origins.new_zeros(0, 5)
+        parts = [
+            self._render(
+                type(rays)(*(piece[start : start + _RAYS_AT_ONCE] for piece in rays)), guide
+            )
+            for start in range(0, len(rays.origins), _RAYS_AT_ONCE)
+        ]
+        return torch.cat(parts) if parts else rays.origins.new_zeros(0, 5)
+
+    def _render(self, rays: RayTargets | MovingRayTargets, guide: Guide) -> Tensor:
+        count = len(rays.origins)
+        samples = self._march(rays, guide, count * guide.samples, None)
+        # The one number that is read back: slots of nobody need not be asked about.
+        used = int(samples.wanted)
+        if used == 0:
+            return rays.origins.new_zeros(count, 5)
+        slots = (part[:used].split(_POINTS_AT_ONCE) for part in (samples.rays, samples.t_mids))
+        found = []
+        for owners, t_mids in zip(*slots, strict=True):
+            density, geometry, _ = self._ask(rays, owners, t_mids)
+            found.append((density, self._color(rays, owners, geometry)))
+        density, rgb = (torch.cat(pieces) for pieces in zip(*found, strict=True))
+        seen = composite(density, rgb, samples)
+        return torch.cat([seen.color, torch.stack([seen.accumulation, seen.depth], dim=-1)], dim=-1)
 
     def step(
         self, rays: RayTargets, guide: Guide, loss: LossSettings, adam: AdamSettings
@@ -82,32 +105,35 @@ class AutogradField:
         """What a step sees, and the gradients of `_parameters`; `rest` weighs displacements."""
         log_gains = rays.gains.log().requires_grad_()
 
-        def missed_alone(rgb: Float[Tensor, "rays samples 3"]) -> Float[Tensor, "rays samples 1"]:
+        def missed_alone(rgb: Float[Tensor, "slots 3"]) -> Float[Tensor, "slots 1"]:
             """What each sample would miss if it were all that is seen."""
-            errors = log_gains.exp()[:, None] * rgb - rays.targets[:, None]
-            return _costs(errors, loss.huber).sum(dim=-1, keepdim=True)
+            gains, targets = (
+                part.index_select(0, samples.rays) for part in (log_gains.exp(), rays.targets)
+            )
+            return _costs(gains * rgb - targets, loss.huber).sum(dim=-1, keepdim=True)
 
+        samples = self._visible(rays, guide, loss.opaque_depth)
+        looked_at = samples.looked_at
         with torch.enable_grad():
             more = missed_alone if loss.surface > 0 else None
-            seen = self._look(rays, guide, loss.inverse_near, more)
-            color, escaped = seen.rays.color[:, :3], 1 - seen.rays.accumulation
+            seen, shifts = self._look(rays, samples, loss.inverse_near, more)
+            color, escaped = seen.color[:, :3], 1 - seen.accumulation
             shown = log_gains.exp() * color + escaped[:, None] * rays.backgrounds
-            errors = shown - rays.targets
+            errors = (shown - rays.targets) * looked_at[:, None]
             squares = errors.square()
             total = _costs(errors, loss.huber).sum()
             if loss.surface > 0:
                 behind = _costs(rays.backgrounds - rays.targets, loss.huber).sum(dim=-1)
-                alone = seen.rays.color[:, 3].sum() + (escaped * behind).sum()
+                alone = seen.color[:, 3].sum() + (escaped * behind * looked_at).sum()
                 total = torch.lerp(total, alone, loss.surface)
             if loss.distortion > 0:
-                total = total + loss.distortion * seen.rays.distortion.sum()
-            if seen.shifts is not None:
-                far = seen.shifts.square().sum(dim=-1).view(seen.rays.weights.shape)
-                total = total + rest * (seen.rays.weights * far).sum()
+                total = total + loss.distortion * seen.distortion.sum()
+            if shifts is not None:
+                total = total + rest * (seen.weights * shifts.square().sum(dim=-1)).sum()
         *slopes, d_gains = torch.autograd.grad(total, (*self._parameters(), log_gains))
-        used = torch.full((), guide.samples * len(rays.origins), device=total.device)
         each = squares.detach().sum(dim=1)
-        result = StepResult(each.sum(), total.detach(), used, d_gains, each)
+        used = samples.counts.sum()
+        result = StepResult(each.sum(), total.detach(), used, d_gains, each, looked_at)
         return result, tuple(slopes)
 
     def _parameters(self) -> tuple[Tensor, ...]:
@@ -120,44 +146,77 @@ class AutogradField:
         take_adam_step(table, slopes[0], first, second, adam, adam.table_rate, rounded)
         take_adam_step(weights, slopes[1], weights_first, weights_second, adam, adam.weight_rate)
 
-    def _spread(self, rays: RayTargets | MovingRayTargets, guide: Guide) -> tuple[Tensor, Tensor]:
+    def _visible(
+        self, rays: RayTargets | MovingRayTargets, guide: Guide, opaque_depth: float
+    ) -> PackedSamples:
+        """The samples of a step: those that the field as it is does not hide."""
+        count, most, budget = len(rays.origins), guide.samples, self.budget
+        room = candidates = count * most
+        asked = None
+        if budget is not None:
+            room, asked = budget.slots(count, most), budget.asked(count)
+            candidates = min(candidates, _CANDIDATES * room)
+        found = self._march(rays, guide, candidates, asked)
+        with torch.no_grad():
+            density, _, _ = self._ask(rays, found.rays, found.t_mids)
+        kept = keep_visible(density, found, room, opaque_depth)
+        if budget is not None:
+            budget.adapt(found, kept)
+        return kept
+
+    def _march(
+        self,
+        rays: RayTargets | MovingRayTargets,
+        guide: Guide,
+        slots: int,
+        asked: Int[Tensor, ""] | None,
+    ) -> PackedSamples:
+        times = rays.times if isinstance(rays, MovingRayTargets) else None
         placed = rays.origins, rays.directions, rays.nears, rays.fars, rays.jitters
-        return spread_samples(*placed, guide, self.most_steps)
+        return march(*placed, guide, self.most_steps, slots, asked, times)
 
     def _ask(
-        self, points: Tensor, rays: RayTargets | MovingRayTargets, samples: int
+        self,
+        rays: RayTargets | MovingRayTargets,
+        owners: Int[Tensor, " slots"],
+        t_mids: Float[Tensor, " slots"],
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Density, what colors are made from, and displacements where there are any."""
-        return *self.field.unit_density(points), None
+        return *self.field.unit_density(sample_points(rays, owners, t_mids)), None
+
+    def _color(
+        self, rays: RayTargets | MovingRayTargets, owners: Int[Tensor, " slots"], geometry: Tensor
+    ) -> Float[Tensor, "slots 3"]:
+        return self.field.unit_color(geometry, rays.harmonics.index_select(0, owners))
 
     def _look(
         self,
         rays: RayTargets | MovingRayTargets,
-        guide: Guide,
-        inverse_near: float | None,
-        more: Callable[[Tensor], Tensor] | None = None,
-    ) -> "_Seen":
-        """`more` makes channels to be composited after red, green and blue from these."""
-        t_mids, lengths = self._spread(rays, guide)
-        points = rays.origins[:, None] + t_mids[..., None] * rays.directions[:, None]
-        density, geometry, shifts = self._ask(points.flatten(0, 1), rays, guide.samples)
-        harmonics = rays.harmonics.repeat_interleave(guide.samples, dim=0)
-        rgb = self.field.unit_color(geometry, harmonics)
-        if inverse_near is not None:
-            fade = (t_mids.flatten() * inverse_near).clamp(max=1).square()
-            density, rgb = _fade(density, fade), _fade(rgb, fade[:, None])
-        rgb = rgb.view(*t_mids.shape, 3)
+        samples: PackedSamples,
+        inverse_near: float,
+        more: Callable[[Tensor], Tensor] | None,
+    ) -> tuple[Composited, Tensor | None]:
+        """What a step sees, and how far samples were displaced; `more` makes channels to be
+        composited after red, green and blue from these.
+        """
+        owners, t_mids = samples.rays, samples.t_mids
+        density, geometry, shifts = self._ask(rays, owners, t_mids)
+        rgb = self._color(rays, owners, geometry)
+        fade = (t_mids * inverse_near).clamp(max=1).square()
+        density, rgb = _fade(density, fade), _fade(rgb, fade[:, None])
         if more is not None:
             rgb = torch.cat([rgb, more(rgb)], dim=-1)
-        given = (density.view(t_mids.shape), rgb, t_mids, lengths)
-        return _Seen(composite(*given), shifts)
+        return composite(density, rgb, samples), shifts
 
 
-class _Seen(NamedTuple):
-    """What some rays see, and how far their samples were displaced."""
-
-    rays: Composited
-    shifts: Float[Tensor, "all_samples 3"] | None
+def sample_points(
+    rays: RayTargets | MovingRayTargets,
+    owners: Int[Tensor, " slots"],
+    t_mids: Float[Tensor, " slots"],
+) -> Float[Tensor, "slots 3"]:
+    """Where the samples at these distances along their owners lie, in the unit frame."""
+    along = t_mids[:, None] * rays.directions.index_select(0, owners)
+    return rays.origins.index_select(0, owners) + along
 
 
 def _costs(errors: Tensor, huber: float) -> Tensor:

@@ -21,6 +21,7 @@ from neural_backend.kernels import (
     compositing_triton,
     fused_mlp_triton,
     hash_grid_triton,
+    packed_samples_triton,
     ray_marching_triton,
     voxel_grid_triton,
 )
@@ -76,11 +77,13 @@ for cone, samples, slices in ((0.0, 32, 1), (1 / 64, 24, 4)):
     )
     times = ones if slices > 1 else None
     rays = (points[:8], points[:8], ones, ones, ones)
-    ray_marching_triton.spread_samples(*rays, guide, 700, times)
+    asked = torch.ones((), dtype=torch.int32) if times is None else None
+    found = ray_marching_triton.march(*rays, guide, 700, 100, asked, times)
+    packed_samples_triton.keep_visible(torch.zeros(100), found, 50, 9.2)
 
 for channels in (3, 4):
-    colors = torch.rand(8, 32, channels)
-    samples = [torch.rand(8, 32), colors, torch.rand(8, 32), torch.rand(8, 32)]
+    kept = packed_samples_triton.empty_samples(8, 32, 100, points.device)
+    samples = (torch.rand(100), torch.rand(100, channels), *kept[1:5], kept.most)
     compositing_triton.composite(*samples)
     compositing_triton.gradients(*samples, torch.rand(8, channels), ones, ones, ones)
 

@@ -8,8 +8,8 @@ from neural_backend.kernels.ray_marching import (
     Guide,
     Steps,
     cell_indices,
+    march,
     spread_samples,
-    spread_samples_by_torch,
 )
 from neural_backend.kernels.ray_marching_numba import spread_samples as spread_on_cpu
 
@@ -71,12 +71,55 @@ def test_tritons_samples_are_those_of_the_twin(cascades, filled, slices, triton)
     density = torch.cat([known.density.roll(number) for number in range(slices)])
     guide = known._replace(density=density.to(triton), slices=slices)
     times = torch.rand(30).to(triton) if slices > 1 else None
-    t_mids, lengths = spread_samples(*rays, guide, 300, times)
-    expected = spread_samples_by_torch(*(part.double() for part in rays), guide, 300, times)
-    agree = ((lengths - expected[1]).abs() < 1e-4).all(dim=-1)
+    samples = march(*rays, guide, 300, 30 * guide.samples, None, times)
+    t_mids, lengths = spread_samples(*(part.double() for part in rays), guide, 300, times)
+    places, inside = samples.slots()
+    met = lengths.sum(dim=-1) > 0
+    assert samples.looked_at.all()
+    assert ((samples.counts == guide.samples) == met).float().mean() >= 0.96
+    assert int(samples.wanted) == int(samples.counts.sum())
+    agree = ((samples.lengths[places] * inside - lengths).abs() < 1e-4).all(dim=-1)
     assert agree.float().mean() >= 0.96
-    agree &= expected[1].sum(dim=-1) > 0
-    torch.testing.assert_close(t_mids[agree].double(), expected[0][agree], atol=2e-4, rtol=1e-4)
+    agree &= met
+    found = samples.t_mids[places][agree].double()
+    torch.testing.assert_close(found, t_mids[agree], atol=2e-4, rtol=1e-4)
+    owners = torch.arange(30, device=triton)[:, None].expand_as(places)
+    assert torch.equal(samples.rays[places][inside].long(), owners[inside])
+
+
+@pytest.mark.parametrize("kind", ["torch", "triton"])
+@pytest.mark.parametrize(("slots", "asked"), [(1000, 50), (1000, 0), (1000, 17), (115, 50)])
+def test_rays_that_nobody_asked_for_or_that_have_no_room_are_left_out(kind, slots, asked, request):
+    there = request.getfixturevalue("triton") if kind == "triton" else torch.device("cpu")
+    rays = [part.to(there) for part in random_rays(50, 0.9)]
+    guide = make_guide(1, filled=0.3)
+    guide = guide._replace(density=guide.density.to(there))
+    count = torch.tensor(asked, dtype=torch.int32, device=there)
+    samples = march(*rays, guide, 300, slots, count)
+    lengths = spread_samples(*rays, guide, 300)[1]
+    wanted = guide.samples * (lengths[:asked].sum(dim=-1) > 0)
+    assert int(samples.wanted) == int(wanted.sum())
+    assert not samples.looked_at[asked:].any()
+    if slots == 1000:
+        assert samples.looked_at[:asked].all()
+        assert torch.equal(samples.counts[:asked].long(), wanted)
+    else:
+        # As many as there is room for, each with all of its samples.
+        assert int(samples.counts.sum()) == slots // guide.samples * guide.samples
+    assert set(samples.counts.tolist()) <= {0, guide.samples}
+    places, inside = samples.slots()
+    assert places[inside].unique().numel() == int(samples.counts.sum())
+    unused = torch.ones(slots, dtype=torch.bool, device=there)
+    unused[places[inside]] = False
+    assert not samples.lengths[unused].any()
+
+
+def test_no_rays_have_no_samples(triton):
+    rays = [part.to(triton) for part in random_rays(0, 0.9)]
+    guide = make_guide(1)
+    samples = march(*rays, guide._replace(density=guide.density.to(triton)), 300, 10)
+    assert int(samples.wanted) == 0
+    assert not samples.lengths.any()
 
 
 @pytest.mark.parametrize("cascades", [1, 3])

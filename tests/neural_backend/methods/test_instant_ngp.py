@@ -10,11 +10,11 @@ from neural_backend.datasets.images import load_images
 from neural_backend.datasets.loading import load_capture
 from neural_backend.datasets.ray_batches import RayBatches
 from neural_backend.geometry.rays import Rays
+from neural_backend.kernels.instant_ngp import StepResult
+from neural_backend.kernels.ray_budget import RayBudget
 from neural_backend.methods.base import TrainingProgress
 from neural_backend.methods.hash_grid_method import StepTime
 from neural_backend.methods.instant_ngp import PRESETS, InstantNGP
-from neural_backend.methods.instant_ngp_autograd import AutogradField
-from neural_backend.methods.instant_ngp_config import most_steps
 from tests.stays_on_device import encode_by_torch, step_on_the_device
 from tests.tiny_capture import RADIUS, write_tiny_capture
 
@@ -134,18 +134,29 @@ def test_states_that_do_not_fit_are_refused_and_change_nothing(ball):
     assert all(torch.equal(value, before[name]) for name, value in method.state().items())
 
 
-def test_the_plain_torch_path_learns_too(ball):
+@pytest.mark.parametrize("room", [1, 1 / 4])
+def test_the_plain_torch_path_learns_too_from_as_many_rays_as_have_room(ball, room, monkeypatch):
     """What runs on CUDA, here on the CPU."""
     batches, _ = ball
-    config = replace(SMALL, cuda_samples_per_step=2**12, levels=3)
-    method = make(ball, config)
-    moments = tuple(
-        method._moments[f"{n}_{o}"] for n in ("table", "weights") for o in ("first", "second")
-    )
-    method._engine = AutogradField(method.field, moments, most_steps(config, unbounded=False))
+    monkeypatch.setattr(InstantNGP, "_budget", lambda _: RayBudget(room, CPU))
+    method = make(ball, replace(SMALL, samples_per_step=round(2**12 / room), levels=3))
+    method._engine = method._learner = method._autograd_field()
+    looked_at = []
+    step = method._engine.step
+
+    def watched(*given) -> StepResult:
+        result = step(*given)
+        looked_at.append((int(result.looked_at.sum()), int(result.samples)))
+        return result
+
+    method._engine.step = watched
     errors = go_on(method, batches, torch.Generator().manual_seed(0), 0, 60)
     assert sum(errors[-5:]) < 0.4 * sum(errors[:5])
     assert psnr_of(method, batches) > 17
+    if room < 1:
+        # Rays come to see less before something hides the rest, so that more have room.
+        assert looked_at[-1][0] > 1.2 * looked_at[0][0]
+        assert 0.85 * 2**12 < looked_at[-1][1] <= 2**12
 
 
 def test_exposures_of_photos_are_learned_and_their_mean_stays(tmp_path):
@@ -181,6 +192,7 @@ def test_photos_in_the_wild_are_learned(shared_data: Path):
 @pytest.mark.parametrize("unbounded", [False, True])
 def test_a_step_for_cuda_neither_waits_for_the_device_nor_sends_to_it(ball, unbounded, monkeypatch):
     encode_by_torch(monkeypatch)
+    monkeypatch.setattr(InstantNGP, "_budget", lambda _: RayBudget(1 / 4, CPU))
     batches, _ = ball
     method = make(ball, replace(SMALL, hard_pixels=2), unbounded)
     method._learner = method._autograd_field()
