@@ -21,10 +21,12 @@ from neural_backend.kernels import (
     compositing_triton,
     fused_mlp_triton,
     hash_grid_triton,
+    pixel_rays_triton,
     ray_marching_triton,
     voxel_grid_triton,
 )
 from neural_backend.kernels.hash_grid import hash_grid_layout
+from neural_backend.kernels.pixel_rays import PixelTables
 from neural_backend.kernels.ray_marching import Guide
 from neural_backend.kernels.voxel_grid import GridRays, Space
 
@@ -77,6 +79,13 @@ for cone, samples, slices in ((0.0, 32, 1), (1 / 64, 24, 4)):
     times = ones if slices > 1 else None
     rays = (points[:8], points[:8], ones, ones, ones)
     ray_marching_triton.spread_samples(*rays, guide, 700, times)
+
+numbers = torch.arange(8)
+colors = torch.zeros(8, 4, dtype=torch.uint8)
+for alike, times in ((1, None), (0, ones)):
+    poses = torch.rand(8, 3, 3), points[:8], times
+    tables = PixelTables(colors, numbers, numbers, points[:8], *poses, alike)
+    pixel_rays_triton.pixel_rays(numbers, tables)
 
 for channels in (3, 4):
     colors = torch.rand(8, 32, channels)
