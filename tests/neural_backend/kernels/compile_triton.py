@@ -23,6 +23,7 @@ from neural_backend.kernels import (
     hash_grid_triton,
     pixel_rays_triton,
     ray_marching_triton,
+    ray_targets_triton,
     voxel_grid_triton,
 )
 from neural_backend.kernels.hash_grid import hash_grid_layout
@@ -86,6 +87,9 @@ for alike, times in ((1, None), (0, ones)):
     poses = torch.rand(8, 3, 3), points[:8], times
     tables = PixelTables(colors, numbers, numbers, points[:8], *poses, alike)
     pixel_rays_triton.pixel_rays(numbers, tables)
+
+ray_targets_triton.place(points, points, points[0], 2.0, points[:2], 0.05)
+ray_targets_triton.show(torch.rand(8, 4), torch.rand(8, 5), numbers, points)
 
 for channels in (3, 4):
     colors = torch.rand(8, 32, channels)
