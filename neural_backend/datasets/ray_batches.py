@@ -12,6 +12,7 @@ from torch import Tensor
 from ..geometry.cameras import Intrinsics, pixel_directions
 from ..geometry.rays import Rays
 from ..kernels import process_group
+from ..kernels.pixel_rays import PixelTables, pixel_rays, views_of
 from .capture import View
 from .images import LoadedViews
 
@@ -74,24 +75,12 @@ class RayBatches:
 
     def view_of(self, pixels: Int[Tensor, " rays"]) -> Int[Tensor, " rays"]:
         """The view that each pixel belongs to."""
-        if self._pixels_per_view:
-            return pixels // self._pixels_per_view
-        return torch.searchsorted(self._starts, pixels, right=True) - 1
+        return views_of(pixels, self._starts, self._pixels_per_view)
 
     def rays(self, pixels: Int[Tensor, " rays"]) -> RayBatch:
         """The rays through these pixels."""
-        # index_select is several times faster than indexing by a tensor.
-        views = self.view_of(pixels)
-        lens_pixels = pixels + self._lens_shifts.index_select(0, views)
-        seen = self.lens_directions.index_select(0, lens_pixels)
-        rotations = self.rotations.index_select(0, views)
-        rays = Rays(
-            self.origins.index_select(0, views),
-            torch.bmm(rotations, seen[:, :, None])[:, :, 0],
-            None if self.times is None else self.times.index_select(0, views),
-            views,
-        )
-        return RayBatch(rays, self.pixels.index_select(0, pixels).float().mul_(1 / 255))
+        found = pixel_rays(pixels, self._tables())
+        return RayBatch(Rays(found.origins, found.directions, found.times, found.views), found.rgba)
 
     def draw(self, count: int, generator: torch.Generator) -> RayBatch:
         """The rays through pixels from `draw_pixels`; of several processes each has its own."""
@@ -119,6 +108,18 @@ class RayBatches:
         lens = self.views[index].intrinsics
         start, end = self.pixel_offsets[index : index + 2].tolist()
         return self.pixels[start:end].float().div_(255).reshape(lens.height, lens.width, 4)
+
+    def _tables(self) -> PixelTables:
+        return PixelTables(
+            self.pixels,
+            self._starts,
+            self._lens_shifts,
+            self.lens_directions,
+            self.rotations,
+            self.origins,
+            self.times,
+            self._pixels_per_view,
+        )
 
     def _set_lenses(self, lenses: Sequence[Intrinsics]) -> None:
         offsets: dict[Intrinsics, int] = {}

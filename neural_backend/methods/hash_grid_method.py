@@ -12,8 +12,7 @@ from torch import Tensor
 from ..datasets.hard_pixels import HardPixels
 from ..datasets.ray_batches import RayBatch, RayBatches
 from ..datasets.silhouettes import pixels_near_silhouettes
-from ..fields.instant_ngp import InstantNGPField, view_harmonics
-from ..geometry.boxes import intersect_box
+from ..fields.instant_ngp import InstantNGPField
 from ..geometry.rays import Rays, RenderedRays
 from ..kernels import process_group
 from ..kernels.instant_ngp import StepResult
@@ -24,9 +23,10 @@ from ..kernels.repeated_step import RepeatedStep
 from ..sampling.moving_occupancy import MovingOccupancy
 from ..sampling.occupancy_grid import OccupancyGrid
 from ..sampling.stratified import generator_for
-from ..training.losses import pictures_over_background, surface_share
+from ..training.losses import surface_share
 from .base import TrainingProgress
 from .instant_ngp_config import InstantNGPConfig, learning_rate, make_guide
+from .ray_targets import place_rays, show_pixels
 
 _OPAQUE_DEPTH = 9.2
 """Optical depth behind which less than 1e-4 of a sample is seen (Müller et al., appendix E.1)."""
@@ -292,18 +292,15 @@ class HashGridMethod(ABC):
         self, rays: Rays, jitters: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """The first fields of `RayTargets`."""
-        origins = self.field.to_unit(rays.origins)
-        nears, fars = intersect_box(origins, rays.directions, self._seen_box)
-        nears = nears.clamp(min=self._settings.nearest)
-        return origins, rays.directions, nears, fars, jitters, view_harmonics(rays.directions)
+        placed = place_rays(rays, self.field, self._seen_box, self._settings.nearest)
+        origins, nears, fars, harmonics = placed
+        return origins, rays.directions, nears, fars, jitters, harmonics
 
     def _learn(self, batch: RayBatch, random: Tensor, now: StepTime) -> StepResult:
         config, views = self._settings, batch.rays.views
         assert views is not None
-        backgrounds, jitters = random[:, :3].contiguous(), random[:, 3].contiguous()
-        seen = pictures_over_background(batch.rgba, backgrounds)
-        gains = self._log_gains[views].exp()
-        targets = RayTargets(*self._place(batch.rays, jitters), seen, backgrounds, gains)
+        jitters, *wanted = show_pixels(batch.rgba, random, views, self._log_gains)
+        targets = RayTargets(*self._place(batch.rays, jitters), *wanted)
         result = self._step(
             batch.rays,
             random[:, 4:],

@@ -22,10 +22,13 @@ from neural_backend.kernels import (
     fused_mlp_triton,
     hash_grid_triton,
     packed_samples_triton,
+    pixel_rays_triton,
     ray_marching_triton,
+    ray_targets_triton,
     voxel_grid_triton,
 )
 from neural_backend.kernels.hash_grid import hash_grid_layout
+from neural_backend.kernels.pixel_rays import PixelTables
 from neural_backend.kernels.ray_marching import Guide
 from neural_backend.kernels.voxel_grid import GridRays, Space
 
@@ -80,6 +83,16 @@ for cone, samples, slices in ((0.0, 32, 1), (1 / 64, 24, 4)):
     asked = torch.ones((), dtype=torch.int32) if times is None else None
     found = ray_marching_triton.march(*rays, guide, 700, 100, asked, times)
     packed_samples_triton.keep_visible(torch.zeros(100), found, 50, 9.2)
+
+numbers = torch.arange(8)
+colors = torch.zeros(8, 4, dtype=torch.uint8)
+for alike, times in ((1, None), (0, ones)):
+    poses = torch.rand(8, 3, 3), points[:8], times
+    tables = PixelTables(colors, numbers, numbers, points[:8], *poses, alike)
+    pixel_rays_triton.pixel_rays(numbers, tables)
+
+ray_targets_triton.place(points, points, points[0], 2.0, points[:2], 0.05)
+ray_targets_triton.show(torch.rand(8, 4), torch.rand(8, 5), numbers, points)
 
 for channels in (3, 4):
     kept = packed_samples_triton.empty_samples(8, 32, 100, points.device)
