@@ -6,12 +6,14 @@
     python scripts/benchmark_kernels.py --device cpu   only prints, to try the script
 
 The hash grid's time is compared with what the bytes that it moves would take at the bandwidth of a
-large copy, measured in the same run. A training step is one of `instant_ngp` on the capture
-lego_400 at 400 pixels, after the occupancy grid has settled; where its time goes is torch's own
-profile.
+large copy, that of the networks with torch's own products and with the rate of a large product, all
+measured in the same run. A training step is one of `instant_ngp` on the capture lego_400 at 400
+pixels, after the occupancy grid has settled; where its time goes is torch's own profile. Its view
+is rendered as the viewport's are, up to its arrival in the computer's memory.
 """
 
 import argparse
+import itertools
 import os
 import sys
 import time
@@ -28,6 +30,7 @@ FIGURES = REPOSITORY / "docs" / "figures" / "kernels_cuda.json"
 LOG2_POINTS = (18, 20, 22)
 STEP_LIMIT_MS, STEP_SAMPLES = 1.2, 2**18
 MOST_TIMES_THE_COPY = 2.0
+VIEW_LIMIT_MS, VIEW_SIZE = 50.0, (1920, 1080)
 _FLOAT = 4
 
 
@@ -53,12 +56,15 @@ def main() -> int:
         return 2
     device = torch.device(arguments.device)
     bandwidth = copy_bandwidth(device)
+    method, step = learner(arguments.data, arguments.samples, device)
     figures = {
         "date": date.today().isoformat(),
         "machine": torch.cuda.get_device_name() if device.type == "cuda" else "a CPU",
         "copy_gb_per_s": round(bandwidth / 1e9, 1),
         "hash_grid": [hash_grid_row(2**log2, bandwidth, device) for log2 in arguments.log2_points],
-        "step": step_row(arguments.data, arguments.samples, arguments.warm_up_steps, device),
+        "networks": networks_row(arguments.samples, device),
+        "step": step_row(step, arguments.samples, arguments.warm_up_steps, device),
+        "view": view_row(arguments.data, method, device),
     }
     print("\n".join(section(figures)))
     if device.type == "cuda":
@@ -112,18 +118,21 @@ def hash_grid_row(points: int, bandwidth: float, device) -> dict[str, float]:  #
     bounds = torch.tensor([[-1.0] * 3, [1.0] * 3])
     layout = build_field(PRESETS["final"], bounds, False, torch.Generator()).encoding.layout
     table = torch.rand(layout.offsets[-1], layout.features_per_level, device=device)
+    # As in training on CUDA, where half of the precision is read.
+    rounded = table.half() if device.type == "cuda" else None
     table.requires_grad_()
     places = torch.rand(points, 3, device=device)
     slope = torch.rand(points, layout.num_features, device=device)
 
     def both_ways() -> None:
         table.grad = None
-        hash_encode(places, table, layout).backward(slope)
+        hash_encode(places, table, layout, rounded).backward(slope)
 
     seconds = seconds_of(both_ways, device, repeats=10)
-    passing = 3 + 2 * layout.num_features
-    corners = 3 * 8 * layout.num_features
-    least = points * (passing + corners) * _FLOAT / bandwidth
+    passing = (3 + 2 * layout.num_features) * _FLOAT
+    read = table.element_size() if rounded is None else rounded.element_size()
+    corners = 8 * layout.num_features * (read + 2 * _FLOAT)
+    least = points * (passing + corners) / bandwidth
     return {
         "points": points,
         "ms": round(1e3 * seconds, 3),
@@ -132,12 +141,53 @@ def hash_grid_row(points: int, bandwidth: float, device) -> dict[str, float]:  #
     }
 
 
-def step_row(data: Path, samples: int, warm_up: int, device) -> dict:  # noqa: ANN001
-    """A training step in its middle age: milliseconds, memory, and the kernels that it spends."""
+def networks_row(points: int, device) -> dict[str, float]:  # noqa: ANN001
+    """The two networks of a field, forward and backward, fused and by torch's own products in
+    bfloat16; and what share of a large product's rate the fused ones reach.
+    """
+    import torch
+
+    from neural_backend.kernels.fused_mlp import mlp, mlp_by_torch
+    from neural_backend.methods.instant_ngp_config import PRESETS
+
+    width = PRESETS["standard"].width
+    networks = [
+        [torch.rand(rows, columns, device=device) for columns, rows in itertools.pairwise(sizes)]
+        for sizes in ((32, width, 16), (32, width, 4))
+    ]
+    inputs = torch.rand(points, 32, device=device, requires_grad=True)
+
+    def both_ways(networks, inputs, network_of) -> Callable[[], None]:  # noqa: ANN001
+        matrices = [[matrix.requires_grad_() for matrix in each] for each in networks]
+
+        def call() -> None:
+            for each in matrices:
+                network_of(inputs, each).sum().backward()
+
+        return call
+
+    halves = [[matrix.bfloat16() for matrix in each] for each in networks]
+    by_torch = both_ways(halves, inputs.detach().bfloat16().requires_grad_(), mlp_by_torch)
+    seconds = seconds_of(both_ways(networks, inputs, mlp), device)
+    products = 2 * points * sum(matrix.numel() for each in networks for matrix in each)
+    side = 2**13 if device.type == "cuda" else 2**10
+    large = torch.rand(side, side, device=device).bfloat16()
+    rate = 2 * side**3 / seconds_of(lambda: large @ large, device)
+    return {
+        "points": points,
+        "ms": round(1e3 * seconds, 3),
+        "torch_ms": round(1e3 * seconds_of(by_torch, device), 3),
+        "peak_tflop_per_s": round(rate / 1e12, 1),
+        # Forward, and backward by inputs and by matrices.
+        "share_of_peak": round(3 * products / seconds / rate, 3),
+    }
+
+
+def learner(data: Path, samples: int, device):  # noqa: ANN001, ANN201
+    """An untrained `instant_ngp` on lego_400, and the function that takes a training step."""
     from dataclasses import replace
 
     import torch
-    from torch.profiler import ProfilerActivity, profile
 
     from neural_backend.datasets.images import load_images
     from neural_backend.datasets.loading import load_capture
@@ -157,17 +207,50 @@ def step_row(data: Path, samples: int, warm_up: int, device) -> dict:  # noqa: A
     method = InstantNGP(config, bounds, capture.unbounded, batches.num_views, device)
     generator = torch.Generator().manual_seed(0)
     method.prepare(batches)
-    steps = 0
+    steps = itertools.count()
 
     def step() -> None:
-        nonlocal steps
-        method.train_step(batches, TrainingProgress(steps, 0.5), generator)
-        steps += 1
+        method.train_step(batches, TrainingProgress(next(steps), 0.5), generator)
+
+    return method, step
+
+
+def view_row(data: Path, method, device) -> dict[str, float]:  # noqa: ANN001
+    """The time of a view of `VIEW_SIZE` from the capture's first camera."""
+    from dataclasses import replace
+
+    from neural_backend.datasets.loading import load_capture
+    from neural_backend.jobs.field_views import render_field
+
+    view = load_capture(data / "lego_400").split("train").views[0]
+    width, height = VIEW_SIZE
+    lens = view.intrinsics
+    focal = lens.focal_x_px * height / lens.height
+    wide = replace(
+        lens,
+        width=width,
+        height=height,
+        focal_x_px=focal,
+        focal_y_px=focal,
+        center_x_px=width / 2,
+        center_y_px=height / 2,
+    )
+    view = replace(view, intrinsics=wide)
+    seconds = seconds_of(lambda: list(render_field(method, view)), device, repeats=5)
+    return {"width": width, "height": height, "ms": round(1e3 * seconds, 1)}
+
+
+def step_row(step: Callable[[], None], samples: int, warm_up: int, device) -> dict:  # noqa: ANN001
+    """A training step in its middle age: milliseconds, memory, and the kernels that it spends."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    from neural_backend.methods.instant_ngp_config import PRESETS
 
     for _ in range(warm_up):
         step()
     # Every so many steps the occupancy grid looks around: whole rounds count.
-    rounds = config.occupancy_every
+    rounds = PRESETS["standard"].occupancy_every
     seconds = seconds_of(lambda: [step() for _ in range(rounds)], device, repeats=8) / rounds
     activity = ProfilerActivity.CUDA if device.type == "cuda" else ProfilerActivity.CPU
     with profile(activities=[activity]) as profiler:
@@ -191,7 +274,7 @@ def step_row(data: Path, samples: int, warm_up: int, device) -> dict:  # noqa: A
 
 def section(figures: dict) -> list[str]:
     """The part of docs/BENCHMARKS.md that is about the kernels."""
-    step = figures["step"]
+    step, view, networks = figures["step"], figures["view"], figures["networks"]
     lines = [
         "",
         "## Kernels on CUDA",
@@ -208,6 +291,17 @@ def section(figures: dict) -> list[str]:
             f"| {row['points']:,} points | {row['ms']:g} ms | {row['copy_ms']:g} ms "
             f"| {row['times_the_copy']:g} (≤ {MOST_TIMES_THE_COPY:g}: {verdict}) |"
         )
+    verdict = "reached" if view["ms"] <= VIEW_LIMIT_MS else "missed"
+    lines += [
+        "",
+        f"A view of {view['width']} × {view['height']} pixels of the scene learned takes "
+        f"{view['ms']:g} ms (≤ {VIEW_LIMIT_MS:g}: {verdict}).",
+        "",
+        f"The two networks take {networks['ms']:g} ms for {networks['points']:,} points, forward "
+        f"and backward, {100 * networks['share_of_peak']:.1f} % of the rate of a large product "
+        f"({networks['peak_tflop_per_s']:g} TFLOP/s in bfloat16); by torch's own products "
+        f"{networks['torch_ms']:g} ms.",
+    ]
     verdict = "reached" if step["ms"] <= STEP_LIMIT_MS else "missed"
     memory = f", {step['memory_gb']:g} GB at most" if "memory_gb" in step else ""
     lines += [

@@ -144,7 +144,7 @@ def camera_rays(
 
     `view` is the training view whose appearance they take.
     """
-    seen = torch.from_numpy(pixel_directions(intrinsics).reshape(-1, 3)).to(device)
+    seen = _all_directions(intrinsics, device)
     pose = torch.from_numpy(np.asarray(camera_to_world, dtype=np.float32)).to(device)
     directions = seen @ pose[:3, :3].T
     count = len(seen)
@@ -154,3 +154,20 @@ def camera_rays(
         None if time is None else torch.full((count,), float(time), device=device),
         None if view is None else torch.full((count,), view, device=device),
     )
+
+
+def _all_directions(lens: Intrinsics, device: torch.device | str) -> Float[Tensor, "pixels 3"]:
+    """`pixel_directions`, made where they are needed if the lens is simple: for a live view it
+    would take longer to make and send them than to render it.
+    """
+    if lens.is_distorted:
+        return torch.from_numpy(pixel_directions(lens).reshape(-1, 3)).to(device)
+    given = {"dtype": torch.float64, "device": device}
+    x = (torch.arange(lens.width, **given) + (0.5 - lens.center_x_px)) / lens.focal_x_px
+    y = (lens.center_y_px - 0.5 - torch.arange(lens.height, **given)) / lens.focal_y_px
+    y, x = y[:, None], x[None]
+    lengths = (x.square() + y.square() + 1).sqrt_()
+    directions = torch.empty(lens.height, lens.width, 3, device=device)
+    for axis, along in enumerate((x, y, -1.0)):
+        directions[..., axis] = along / lengths
+    return directions.view(-1, 3)

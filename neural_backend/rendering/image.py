@@ -14,7 +14,7 @@ from ..geometry.rays import Rays, RenderedRays
 RenderFn = Callable[[Rays, bool], RenderedRays]
 """What a field shows along rays; the second argument asks for normals."""
 
-_FIRST_TILE = 1 << 12
+_FIRST_TILE = {"cpu": 1 << 12, "cuda": 1 << 16}
 _LARGEST_TILE = 1 << 20
 _TILE_SECONDS = 0.5
 """A tile is about this long, so that a job can say how far it is, and can be cancelled."""
@@ -57,7 +57,7 @@ def render_view(
     Yields the finished share after each tile.
     """
     parts: list[RenderedRays] = []
-    start, tile = 0, _FIRST_TILE
+    start, tile = 0, _FIRST_TILE[rays.origins.device.type]
     while start < len(rays):
         began = time.perf_counter()
         parts.append(render_fn(rays[start : start + tile], normals))

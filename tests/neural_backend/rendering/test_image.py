@@ -78,7 +78,7 @@ def test_a_renderer_without_normals_is_refused_when_asked_for_them() -> None:
 
 def test_tiles_make_the_same_picture_and_tell_how_far_it_is(monkeypatch) -> None:
     monkeypatch.setattr(image_module, "_LARGEST_TILE", 70)
-    monkeypatch.setattr(image_module, "_FIRST_TILE", 7)
+    monkeypatch.setattr(image_module, "_FIRST_TILE", {"cpu": 7})
     sizes = []
 
     def render(rays: Rays, normals: bool) -> RenderedRays:
