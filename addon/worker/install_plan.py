@@ -34,10 +34,16 @@ NEWEST_CUDA_CAPABILITY = (7, 5)
 SOLVER = "pycolmap>=3.12,<5"
 """Finds the cameras of photos; no other job needs it, and it is not made for every computer."""
 
+COMPILER = "ziglang>=0.13,<0.18"
+"""The releases with which Triton was tried. It builds its driver's library with a C compiler, once.
+"""
+
 ENVIRONMENT_MB = 30.0
 PIP_MB = 2.0
 PACKAGES_MB = 220.0
 SOLVER_MB = 45.0
+COMPILER_MB = 101.0
+COMPILER_INSTALLED_GB = 0.4
 # Measured on Linux; Windows and macOS differ by less than they are rounded to.
 TORCH_MB: dict[Build, float] = {"cpu": 210.0, "cuda": 2950.0}
 INSTALLED_GB: dict[Build, float] = {"cpu": 1.8, "cuda": 7.1}
@@ -86,7 +92,8 @@ class Plan:
 
     @property
     def installed_gb(self) -> float:
-        return INSTALLED_GB[self.build]
+        has_compiler = any(step.key == "compiler" for step in self.steps)
+        return INSTALLED_GB[self.build] + (COMPILER_INSTALLED_GB if has_compiler else 0.0)
 
     @property
     def disk_gb(self) -> float:
@@ -125,15 +132,24 @@ def make_plan(
     if not wheels_folder:
         attempts = torch_sources(machine, build, torch)
     packages = Step("packages", "Installing the other packages", PACKAGES_MB, (rest,))
+    photos = Step("photos", "Installing COLMAP", SOLVER_MB, ((SOLVER,),), is_optional=True)
+    needs_compiler = build == "cuda" and machine.system == "linux" and not machine.has_compiler
     steps = (
         Step("environment", "Making the environment", ENVIRONMENT_MB),
         Step("pip", "Renewing pip", PIP_MB, (("--upgrade", "pip"),), is_optional=True),
         Step("torch", f"Installing torch ({build.upper()})", TORCH_MB[build], attempts),
         packages,
-        Step("photos", "Installing COLMAP", SOLVER_MB, ((SOLVER,),), is_optional=True),
+        photos,
+        *((_compiler_step(),) if needs_compiler else ()),
         Step("check", "Trying it", ENVIRONMENT_MB),
     )
     return Plan(folder, build, steps, wheels_folder, note)
+
+
+def _compiler_step() -> Step:
+    """Without it plain torch takes the place of the kernels for CUDA, which is slower."""
+    label = "Installing a C compiler for CUDA"
+    return Step("compiler", label, COMPILER_MB, ((COMPILER,),), is_optional=True)
 
 
 def choose_build(machine: Machine, choice: Choice = "auto") -> tuple[Build, str]:

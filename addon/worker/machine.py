@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What this computer is to an installation: its system, its processor, its NVIDIA driver."""
 
+import os
 import platform
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .environment import child_variables
@@ -29,6 +30,8 @@ class Machine:
     card: str = ""
     compute_capability: tuple[int, ...] = ()
     """Of the oldest card; empty where the driver does not tell."""
+    has_compiler: bool = True
+    """Whether Triton, which looks for one on Linux, finds a C compiler."""
 
     @property
     def has_nvidia(self) -> bool:
@@ -39,19 +42,19 @@ def look_at_machine(query: Callable[[], str] | None = None) -> Machine:
     """This computer. Starts NVIDIA's tool, so it takes up to seconds: not for Blender's main
     thread.
     """
-    here = Machine(system=sys.platform, processor=platform.machine().lower())
+    compilers = (os.environ.get("CC"), shutil.which("gcc"), shutil.which("clang"))
+    here = Machine(sys.platform, platform.machine().lower(), has_compiler=any(compilers))
     answer = (query or _ask_nvidia)()
     rows = [[part.strip() for part in line.split(",")] for line in answer.splitlines()]
     cards = [row for row in rows if len(row) == 3 and _numbers(row[0])]
     if not cards:
-        return Machine(here.system, here.processor, _driver_on_file())
+        return replace(here, driver=_driver_on_file())
     capabilities = [_numbers(row[2]) for row in cards if _numbers(row[2])]
-    return Machine(
-        here.system,
-        here.processor,
-        _numbers(cards[0][0]),
-        cards[0][1],
-        min(capabilities, default=()),
+    return replace(
+        here,
+        driver=_numbers(cards[0][0]),
+        card=cards[0][1],
+        compute_capability=min(capabilities, default=()),
     )
 
 

@@ -132,6 +132,9 @@ class _Training:
             self.held_out, warnings = HeldOut(seen, self.device), (*warnings, *seen.warnings)
         for warning in warnings:
             yield Warned(job_id=job_id, message=warning)
+        if self.device.type == "cuda":
+            # The first that lies there starts CUDA and Triton, which may have to build its driver.
+            yield Progress(job_id=job_id, stage="starting CUDA", done=0, total=1, unit="")
         if checkpoint is None:
             self._build(pictures.views)
         else:

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where Triton's kernels take the place of plain torch."""
 
-import importlib.util
 import logging
 import os
 from functools import cache
 
 import torch
 from torch import Tensor
+
+from ..protocol.errors import JobError
+from .triton_compiler import start_triton
 
 logger = logging.getLogger(__name__)
 
@@ -16,8 +18,7 @@ interpreted = False
 
 
 def uses_triton(tensor: Tensor) -> bool:
-    """Whether kernels for this tensor are Triton's: in single precision on CUDA, where Triton is
-    installed.
+    """Whether kernels for this tensor are Triton's: in single precision on CUDA, where Triton runs.
 
     `NEURAL_FIELDS_TRITON=0` has plain torch run instead.
     """
@@ -27,13 +28,13 @@ def uses_triton(tensor: Tensor) -> bool:
 
 @cache
 def has_triton() -> bool:
-    """Whether Triton can be imported; says once what is lost without it."""
+    """Whether Triton runs on CUDA here, which is tried; says once what is lost without it."""
     if os.environ.get("NEURAL_FIELDS_TRITON") == "0":
         return False
-    if importlib.util.find_spec("triton") is None:
-        logger.warning(
-            "Triton is not installed, so that the graphics card learns several times as slowly. "
-            "It comes with torch on Linux; on Windows: pip install triton-windows"
-        )
+    try:
+        start_triton()
+    except JobError as error:
+        loss = "The graphics card learns several times as slowly without it."
+        logger.warning("%s %s %s", error.message, loss, error.remedy)
         return False
     return True

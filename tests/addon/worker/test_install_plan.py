@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ def test_the_list_that_is_shipped_is_that_of_the_project() -> None:
     project = tomllib.loads((BACKEND.parent / "pyproject.toml").read_text("utf-8"))["project"]
     assert list(read_requirements()) == project["dependencies"]
     assert project["optional-dependencies"]["photos"] == [install_plan.SOLVER]
+    assert project["optional-dependencies"]["compiler"] == [install_plan.COMPILER]
 
 
 @pytest.mark.parametrize(
@@ -68,6 +70,27 @@ def test_each_kind_of_computer_gets_its_torch(
     assert packages.attempts == (
         tuple(line for line in read_requirements() if "torch" not in line),
     )
+
+
+def test_cuda_on_linux_brings_a_compiler_where_there_is_none(tmp_path: Path) -> None:
+    bare = make_plan(tmp_path, replace(NEW_CARD, has_compiler=False))
+    whole = make_plan(tmp_path, NEW_CARD)
+    (step,) = (step for step in bare.steps if step not in whole.steps)
+    assert (step.key, step.attempts) == ("compiler", ((install_plan.COMPILER,),))
+    assert step.is_optional, "torch alone learns too, only slower"
+    assert bare.steps[-1].key == "check"
+    assert bare.installed_gb > whole.installed_gb + 0.3
+    assert install_plan.COMPILER in shlex.split(manual_commands(bare))
+
+
+@pytest.mark.parametrize(
+    ("machine", "choice"), [(NEW_CARD, "cpu"), (LINUX, "auto"), (ON_WINDOWS, "auto")]
+)
+def test_who_has_no_use_for_a_compiler_gets_none(
+    tmp_path: Path, machine: Machine, choice: install_plan.Choice
+) -> None:
+    plan = make_plan(tmp_path, replace(machine, has_compiler=False), choice)
+    assert "compiler" not in [step.key for step in plan.steps]
 
 
 def test_the_choice_of_the_user_counts_and_what_is_odd_is_noted() -> None:

@@ -45,3 +45,19 @@ def test_a_card_whose_capability_is_not_told_is_still_a_card() -> None:
     seen = look_at_machine(lambda: "470.82.01, Tesla K80, [N/A]\n")
     assert seen.driver == (470, 82, 1)
     assert seen.compute_capability == ()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="programs are found there by their endings")
+@pytest.mark.parametrize(
+    ("compiler", "variable", "found"),
+    [("", "", False), ("gcc", "", True), ("clang", "", True), ("", "/opt/cc", True)],
+)
+def test_a_compiler_is_where_triton_looks_for_it(
+    compiler: str, variable: str, found: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CC", variable)
+    if compiler:
+        (tmp_path / compiler).touch(0o755)
+    for answer in ("", "581.42, NVIDIA GeForce RTX 4090, 8.9\n"):
+        assert look_at_machine(lambda answer=answer: answer).has_compiler is found

@@ -69,6 +69,23 @@ def test_a_training_ends_with_a_run_folder_that_tells_and_holds_all(capture, tmp
         assert (preview.size, preview.mode) == ((16, 16), "RGBA")
 
 
+def test_a_graphics_card_is_announced_before_the_method_waits_for_it(
+    capture, tmp_path, monkeypatch
+):
+    """No card is needed: the training ends where the method would be put on it."""
+
+    def build(*_):
+        raise InterruptedError
+
+    monkeypatch.setattr(training_job, "choose_device", lambda _: torch.device("cuda"))
+    monkeypatch.setattr(training_job, "build_method", build)
+    events = training_job.run(job_for(capture, tmp_path / "run", hold_out=0))
+    stages = []
+    with pytest.raises(InterruptedError):
+        stages.extend(event.stage for event in events if isinstance(event, Progress))
+    assert stages[-1] == "starting CUDA"
+
+
 def test_the_capture_beside_a_run_is_the_one_that_was_used(capture, tmp_path):
     nf.train(capture, tmp_path / "run", method="tiny", hold_out=3, steps=1)
     used = nf.load_capture(tmp_path / "run" / "capture.json")
