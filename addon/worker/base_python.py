@@ -25,10 +25,11 @@ PREFERRED = ((3, 11), (3, 12), (3, 13), (3, 10))
 CHECK_TIMEOUT_S = 20.0
 
 CHECK = (
-    "import importlib.util as u, json, platform, sys, sysconfig; "
+    "import importlib.util as u, json, os, platform, sys, sysconfig; "
     "print(json.dumps([list(sys.version_info[:3]), platform.machine().lower(), sys.maxsize > 2**32,"
     " bool(sysconfig.get_config_var('Py_GIL_DISABLED')), u.find_spec('venv') is not None,"
-    " u.find_spec('ensurepip') is not None]))"
+    " u.find_spec('ensurepip') is not None,"
+    " os.path.isfile(os.path.join(sysconfig.get_config_var('INCLUDEPY') or '', 'Python.h'))]))"
 )
 
 
@@ -37,19 +38,23 @@ class BasePython:
     """An interpreter that environments can be made from, unless there is a `problem`.
 
     `has_pip`: it brings pip along. Debian's does so only with the package python3-venv.
+    `has_headers`: those that Triton builds against on Linux, without which CUDA is slower.
     """
 
     python: Path
     version: tuple[int, ...] = ()
     has_pip: bool = False
     problem: str = ""
+    has_headers: bool = False
 
     @property
-    def rank(self) -> tuple[int, int]:
-        """Small is good: first those that bring pip, then the preferred versions."""
+    def rank(self) -> tuple[int, int, int]:
+        """Small is good: first those that bring pip, then those with headers, then the preferred
+        versions.
+        """
         known = self.version[:2] in PREFERRED
         place = PREFERRED.index(self.version[:2]) if known else len(PREFERRED)
-        return (0 if self.has_pip else 1, place)
+        return (0 if self.has_pip else 1, 0 if self.has_headers else 1, place)
 
 
 def usable_bases(own: Path, variables: Mapping[str, str] = os.environ) -> list[BasePython]:
@@ -109,7 +114,7 @@ def check_base(python: Path, timeout_s: float = CHECK_TIMEOUT_S) -> BasePython:
             env=child_variables(),
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
-        version, machine, wide, unlocked, has_venv, has_pip = json.loads(
+        version, machine, wide, unlocked, has_venv, has_pip, has_headers = json.loads(
             done.stdout.strip().splitlines()[-1]
         )
     except subprocess.TimeoutExpired:
@@ -130,7 +135,7 @@ def check_base(python: Path, timeout_s: float = CHECK_TIMEOUT_S) -> BasePython:
         problem = "it is a free-threaded Python"
     elif not has_venv:
         problem = "it lacks the module venv"
-    return BasePython(python, found, has_pip, problem)
+    return BasePython(python, found, has_pip, problem, has_headers)
 
 
 def pip_wheel(folder: str = "") -> Path | None:

@@ -162,12 +162,13 @@ def _all_directions(lens: Intrinsics, device: torch.device | str) -> Float[Tenso
     """
     if lens.is_distorted:
         return torch.from_numpy(pixel_directions(lens).reshape(-1, 3)).to(device)
-    given = {"dtype": torch.float64, "device": device}
-    x = (torch.arange(lens.width, **given) + (0.5 - lens.center_x_px)) / lens.focal_x_px
-    y = (lens.center_y_px - 0.5 - torch.arange(lens.height, **given)) / lens.focal_y_px
-    y, x = y[:, None], x[None]
+    columns = torch.arange(lens.width, dtype=torch.float64, device=device)
+    rows = torch.arange(lens.height, dtype=torch.float64, device=device)[:, None]
+    x = (columns + (0.5 - lens.center_x_px)) / lens.focal_x_px
+    y = (lens.center_y_px - 0.5 - rows) / lens.focal_y_px
     lengths = (x.square() + y.square() + 1).sqrt_()
     directions = torch.empty(lens.height, lens.width, 3, device=device)
-    for axis, along in enumerate((x, y, -1.0)):
-        directions[..., axis] = along / lengths
+    directions[..., 0] = x / lengths
+    directions[..., 1] = y / lengths
+    directions[..., 2] = -1 / lengths
     return directions.view(-1, 3)

@@ -15,6 +15,7 @@ from ..datasets.capture import Capture, View, distinct_times
 from ..datasets.loading import load_capture
 from ..datasets.ray_batches import RayBatches
 from ..datasets.transforms_writing import write_transforms
+from ..kernels.triton_use import what_triton_lacks
 from ..methods.base import Method
 from ..methods.configuration import config_from_dict
 from ..methods.registry import MethodRecipe, build_method, method_config, resolve_method
@@ -135,6 +136,8 @@ class _Training:
         if self.device.type == "cuda":
             # The first that lies there starts CUDA and Triton, which may have to build its driver.
             yield Progress(job_id=job_id, stage="starting CUDA", done=0, total=1, unit="")
+            if lacking := what_triton_lacks():
+                yield Warned(job_id=job_id, message=lacking)
         if checkpoint is None:
             self._build(pictures.views)
         else:

@@ -26,15 +26,27 @@ def uses_triton(tensor: Tensor) -> bool:
     return there and tensor.dtype == torch.float32
 
 
-@cache
 def has_triton() -> bool:
-    """Whether Triton runs on CUDA here, which is tried; says once what is lost without it."""
-    if os.environ.get("NEURAL_FIELDS_TRITON") == "0":
-        return False
+    """Whether Triton runs on CUDA here."""
+    return not _is_unwanted() and not what_triton_lacks()
+
+
+@cache
+def what_triton_lacks() -> str:
+    """Tries to start Triton on CUDA, unless it is not wanted. What keeps it from running, what is
+    lost without it and what helps, as one line, which the log has too; empty where all is well.
+    """
+    if _is_unwanted():
+        return ""
     try:
         start_triton()
     except JobError as error:
         loss = "The graphics card learns several times as slowly without it."
-        logger.warning("%s %s %s", error.message, loss, error.remedy)
-        return False
-    return True
+        line = f"{error.message} {loss} {error.remedy}"
+        logger.warning("%s", line)
+        return line
+    return ""
+
+
+def _is_unwanted() -> bool:
+    return os.environ.get("NEURAL_FIELDS_TRITON") == "0"

@@ -2,6 +2,7 @@
 import json
 import platform
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -21,12 +22,13 @@ HERE = platform.machine().lower()
 
 def stand_in(
     folder: Path, version: list[int], machine: str = HERE, wide: bool = True,
-    unlocked: bool = False, venv: bool = True, pip: bool = True, name: str = "python3",
+    unlocked: bool = False, venv: bool = True, pip: bool = True, headers: bool = False,
+    name: str = "python3",
 ) -> Path:  # fmt: skip
     """A program that answers as such a Python would."""
     folder.mkdir(parents=True, exist_ok=True)
     python = folder / name
-    answer = json.dumps([version, machine, wide, unlocked, venv, pip])
+    answer = json.dumps([version, machine, wide, unlocked, venv, pip, headers])
     python.write_text(f"#!/bin/sh\necho '{answer}'\n", encoding="utf-8")
     python.chmod(0o755)
     return python
@@ -68,6 +70,16 @@ def test_this_python_will_do() -> None:
     base = check_base(Path(sys.executable))
     assert base.problem == ""
     assert base.version == sys.version_info[:3]
+    headers = Path(sysconfig.get_config_var("INCLUDEPY"), "Python.h")
+    assert base.has_headers == headers.is_file()
+
+
+def test_a_python_with_headers_comes_first_as_triton_builds_against_them(tmp_path: Path) -> None:
+    own = stand_in(tmp_path / "blender", [3, 11, 1])
+    eleven = stand_in(tmp_path / "a", [3, 11, 7], name="python3.11")
+    ten = stand_in(tmp_path / "a", [3, 10, 1], name="python3.10", headers=True)
+    found = usable_bases(own, {"PATH": str(tmp_path / "a")})
+    assert [base.python for base in found] == [ten, eleven, own]
 
 
 def test_blenders_own_comes_after_those_that_outlive_it_but_before_ones_too_new(

@@ -79,11 +79,15 @@ def test_a_graphics_card_is_announced_before_the_method_waits_for_it(
 
     monkeypatch.setattr(training_job, "choose_device", lambda _: torch.device("cuda"))
     monkeypatch.setattr(training_job, "build_method", build)
+    monkeypatch.setattr(training_job, "what_triton_lacks", lambda: "Triton lacks a compiler.")
     events = training_job.run(job_for(capture, tmp_path / "run", hold_out=0))
-    stages = []
+    seen = []
     with pytest.raises(InterruptedError):
-        stages.extend(event.stage for event in events if isinstance(event, Progress))
-    assert stages[-1] == "starting CUDA"
+        seen.extend(events)
+    assert isinstance(seen[-2], Progress)
+    assert seen[-2].stage == "starting CUDA"
+    assert isinstance(seen[-1], Warned)
+    assert seen[-1].message == "Triton lacks a compiler."
 
 
 def test_the_capture_beside_a_run_is_the_one_that_was_used(capture, tmp_path):

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from neural_backend.kernels import triton_use
-from neural_backend.kernels.triton_use import has_triton, uses_triton
+from neural_backend.kernels.triton_use import has_triton, uses_triton, what_triton_lacks
 from neural_backend.protocol.errors import JobError
 
 
@@ -22,9 +22,9 @@ class Starter:
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch):
     monkeypatch.delenv("NEURAL_FIELDS_TRITON", raising=False)
-    has_triton.cache_clear()
+    what_triton_lacks.cache_clear()
     yield
-    has_triton.cache_clear()
+    what_triton_lacks.cache_clear()
 
 
 def test_triton_is_started_once(monkeypatch):
@@ -46,6 +46,7 @@ def test_without_triton_one_line_says_what_is_lacking_what_is_lost_and_what_help
     assert line.startswith("There is no compiler. ")
     assert "learns several times as slowly" in line
     assert line.endswith(" Install one.")
+    assert what_triton_lacks() == line
     assert "\n" not in line
 
 
