@@ -11,14 +11,18 @@ from torch import Tensor, nn
 from ..datasets.shape_set import ShapeSet
 from ..fields.deep_sdf import DeepSDFField
 from ..kernels import process_group
+from ..kernels.adam import step_size, take_step
+from ..kernels.repeated_step import RepeatedStep
 from ..meshing.isosurface import Isosurface
 from ..sampling.bends import Bends, draw_bends
+from ..sampling.stratified import generator_for
 from ..training.adam_state import Rate, ScheduledAdam
 from ..training.shape_losses import clamped_distance_error, code_prior
 from .shape_base import Observation, OptimizedShapes, TrainingProgress
 
 _POINTS_TO_COMPARE = 512
 """By so many points the known code that a search starts from is chosen."""
+_BETAS = 0.9, 0.999
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,15 +190,25 @@ class DeepSDF(OptimizedShapes):
         with torch.no_grad():
             start = self._misfit(some, self.codes()).mean(dim=1).argmin()
         code = self.codes()[start].clone().requires_grad_(True)
-        adam = torch.optim.Adam([code], lr=config.fit_rate, fused=True)
-        for step in range(steps):
+        first, second = torch.zeros(2, config.latent_dim, device=self.device)
+        number = torch.zeros((), device=self.device)
+        drawing = generator_for(self.device, generator)
+
+        def step() -> Tensor:
             # Rates fall to a hundredth.
-            adam.param_groups[0]["lr"] = config.fit_rate * 0.01 ** (step / steps)
-            drawn = _drawn(seen, config.fit_points, generator)
-            misfit = self._misfit(drawn, code[None])
-            loss = misfit.mean() + config.fit_prior * code_prior(code[None])
-            (code.grad,) = torch.autograd.grad(loss, code)
-            adam.step()
+            rate = config.fit_rate * 0.01 ** (number / steps)
+            number.add_(1)
+            drawn = _drawn(seen, config.fit_points, drawing)
+            loss = self._misfit(drawn, code[None]).mean()
+            loss = loss + config.fit_prior * code_prior(code[None])
+            (slope,) = torch.autograd.grad(loss, code)
+            size = torch.as_tensor(step_size(rate, _BETAS, number))
+            take_step(code.detach(), slope, first, second, _BETAS, 1e-8, size)
+            return loss.detach()
+
+        fit = RepeatedStep(step, drawing)
+        for _ in range(steps):
+            fit()
         return code.detach()
 
     def _misfit(
@@ -229,13 +243,16 @@ def _drawn(seen: Observation, count: int, generator: torch.Generator) -> Observa
 
     Kinds that there are none of leave their share to the others.
     """
+    device = generator.device
     kinds = [len(seen.points), len(seen.surface), len(seen.free)]
     shares = [share if size else 0 for share, size in zip((2, 1, 1), kinds, strict=True)]
     picks = [
-        torch.randint(max(size, 1), (count * share // sum(shares),), generator=generator)
+        torch.randint(
+            max(size, 1), (count * share // sum(shares),), generator=generator, device=device
+        ).to(seen.surface.device)
         for size, share in zip(kinds, shares, strict=True)
     ]
-    about, on_it, free = (pick.to(seen.surface.device) for pick in picks)
+    about, on_it, free = picks
     return Observation(
         seen.surface[on_it], seen.points[about], seen.distances[about],
         seen.free[free], seen.clearance[free],

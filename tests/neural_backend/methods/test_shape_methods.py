@@ -10,6 +10,7 @@ import torch
 from neural_backend.datasets.shape_set import ShapeSet
 from neural_backend.jobs.shape_family import principal_axes
 from neural_backend.meshing.marching_cubes import marching_cubes
+from neural_backend.methods import deep_sdf as deep_sdf_module
 from neural_backend.methods.deep_sdf import DeepSDF, DeepSDFConfig
 from neural_backend.methods.neural_sdf import NeuralSDF, NeuralSDFConfig
 from neural_backend.methods.occupancy_network import OccupancyNetwork, OccupancyNetworkConfig
@@ -22,6 +23,7 @@ from neural_backend.methods.structured_implicit import (
 from neural_backend.training.shape_losses import distance_slopes
 from neural_backend.training.trainer import TrainingProgress
 from tests.simple_shapes import ball, measured, overlap, torus
+from tests.stays_on_device import StaysOnTheDevice
 
 RADII = (0.35, 0.45, 0.55, 0.65, 0.75)
 
@@ -103,6 +105,27 @@ def test_a_variant_is_bent_and_the_shape_itself_is_not():
     moved = method._bends.move(points)
     torch.testing.assert_close(moved[:3], points[:3])
     assert ((moved[3:] - points[3:]).abs().amax(dim=(1, 2)) > 0.01).all()
+
+
+def test_steps_towards_a_code_could_be_a_graph_on_cuda(deep_sdf, monkeypatch):
+    class OnTheDevice:
+        """In the place of `RepeatedStep`."""
+
+        calls = 0
+
+        def __init__(self, work, _) -> None:
+            self.work = work
+
+        def __call__(self) -> None:
+            OnTheDevice.calls += 1
+            with StaysOnTheDevice():
+                self.work()
+
+    seen = Observation.of_samples(measured(ball(0.6), count=200, seed=9))
+    usual = deep_sdf.fit_latent(seen, torch.Generator().manual_seed(0), steps=5)
+    monkeypatch.setattr(deep_sdf_module, "RepeatedStep", OnTheDevice)
+    assert torch.equal(deep_sdf.fit_latent(seen, torch.Generator().manual_seed(0), steps=5), usual)
+    assert OnTheDevice.calls == 5
 
 
 def test_half_a_ball_is_completed(deep_sdf):
