@@ -68,6 +68,9 @@ class RayBatches:
         self.candidates = None
         if loaded.ignored is not None:
             self.candidates = torch.from_numpy(np.flatnonzero(~loaded.ignored)).to(self.device)
+        if self.device.type == "cuda" and self.num_pixels:
+            # Has the kernel compiled now, before a training's seconds are counted.
+            self.rays(torch.zeros(1, dtype=torch.long, device=self.device))
 
     @property
     def num_views(self) -> int:

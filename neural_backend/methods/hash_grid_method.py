@@ -114,7 +114,8 @@ class HashGridMethod(ABC):
         views = torch.zeros(4, dtype=torch.long, device=self.device)
         rays = Rays(center.expand(4, 3), F.normalize(ones[:, :3], dim=-1), None, views)
         random = torch.rand(4, self.randoms_per_ray, device=self.device)
-        tiny._learn(RayBatch(rays, ones), random, StepTime(0.0, 1, 0.0))
+        for surface in {0.0, self._settings.surface}:
+            tiny._learn(RayBatch(rays, ones), random, StepTime(0.0, 1, 0.0, surface))
         tiny.render_rays(rays)
         tiny.density(center[None])
         tiny.color(center[None], rays.directions[:1])
