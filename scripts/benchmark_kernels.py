@@ -193,12 +193,13 @@ def learner(data: Path, samples: int, device):  # noqa: ANN001, ANN201
     from neural_backend.datasets.loading import load_capture
     from neural_backend.datasets.ray_batches import RayBatches
     from neural_backend.methods.base import TrainingProgress
-    from neural_backend.methods.instant_ngp import PRESETS, InstantNGP
+    from neural_backend.methods.instant_ngp import InstantNGP
+    from neural_backend.methods.registry import method_config
 
     capture = load_capture(data / "lego_400").split("train")
     batches = RayBatches(load_images(capture), device)
     config = replace(
-        PRESETS["standard"],
+        method_config("instant_ngp", "standard", device=device.type),
         samples_per_step=samples,
         final_samples_per_step=samples,
         cuda_samples_per_step=samples,

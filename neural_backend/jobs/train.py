@@ -85,7 +85,7 @@ def _fresh_record(job: Train, device: torch.device, capture: Capture) -> RunReco
     # What does not move in training needs no method that can.
     dynamic = bool(distinct_times(capture.split("train").views))
     method = resolve_method(job.method, device, capture.unbounded, dynamic)
-    config = method_config(method, job.preset, job.settings, job.surfaces)
+    config = method_config(method, job.preset, job.settings, job.surfaces, device.type)
     return RunRecord(
         method=method,
         preset=job.preset,

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Spreads the samples of a ray by what is roughly known of the density, on the CPU.
 
-The twin of `ray_marching.spread_samples_by_torch`, whose docstring says where they come to
-lie.
+The twin of `ray_marching.spread_samples`, whose docstring says where they come to lie.
 """
 
 import math

@@ -56,11 +56,13 @@ class DeformableNGPConfig(InstantNGPConfig):
     sides: what is there can be learned as it is, in a slice for each moment up to that number, and
     from pixels that are drawn by their error. Seen from one side, only other moments tell a
     moment's depth, and errors would be learned by heart. Pictures of an unbounded scene have an
-    `exposure` each only where moments are many-sided.
+    `exposure` each only where moments are many-sided. Finer tables help little that moves.
 
     Source: Yang et al. 2024, "Deformable 3D Gaussians", sec. 3.3 (noise on the time, fading).
     """
 
+    levels_cuda: int = 6
+    finest_cuda: int = 512
     position_octaves: int = 4
     time_octaves: int = 4
     deformation_width: int = 64

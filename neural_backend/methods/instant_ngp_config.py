@@ -29,6 +29,8 @@ class InstantNGPConfig:
     makes surfaces thin; from `surface_from` to `surface_until` of the training the share `surface`
     of the error is what each sample would miss if it were all that is seen. Each ray is
     chosen among `hard_pixels` random ones by how wrong the field still is around them; 1 takes any.
+    What ends in `_cuda` takes the place of what is called so without it where a training begins on
+    CUDA: a CPU's caches hold smaller tables.
 
     Source: Müller et al. 2022, "Instant neural graphics primitives", sec. 3 and appendix E, and
         the values that its authors' program has come to (8 levels of 4 features).
@@ -41,6 +43,9 @@ class InstantNGPConfig:
     log2_entries: int = 16
     coarsest: int = 16
     finest: int = 512
+    levels_cuda: int = 8
+    log2_entries_cuda: int = 19
+    finest_cuda: int = 2048
     width: int = 64
     color_layers: int = 1
     bfloat16: bool = True

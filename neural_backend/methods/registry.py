@@ -9,7 +9,7 @@ import torch
 
 from ..protocol.errors import JobError
 from .base import Method
-from .configuration import apply_settings, config_from_dict
+from .configuration import apply_settings, config_from_dict, for_case
 
 METHODS: dict[str, str] = {
     "voxel_grid": ".voxel_grid:VoxelGrid",
@@ -65,17 +65,22 @@ def resolve_method(
 
 
 def method_config(
-    method: str, preset: str, settings: tuple[str, ...] = (), surfaces: bool = False
+    method: str,
+    preset: str,
+    settings: tuple[str, ...] = (),
+    surfaces: bool = False,
+    device: str = "cpu",
 ) -> Any:
     """The configuration of a quality preset, with changes written as `name=value`; `surfaces` is
-    for those that have the method learn surfaces rather than fog.
+    for those that have the method learn surfaces rather than fog. What ends in `_cuda` takes the
+    place of what is called so without it on that `device`.
 
     Raises:
         JobError: where there is no such preset or setting, or the method cannot learn surfaces.
     """
     if surfaces:
         settings = (*_surface_settings(method), *settings)
-    return config_of_preset(METHODS[method], method, preset, settings)
+    return config_of_preset(METHODS[method], method, preset, settings, device)
 
 
 def _surface_settings(method: str) -> tuple[str, ...]:
@@ -88,14 +93,16 @@ def _surface_settings(method: str) -> tuple[str, ...]:
     return settings
 
 
-def config_of_preset(place: str, method: str, preset: str, settings: tuple[str, ...] = ()) -> Any:
+def config_of_preset(
+    place: str, method: str, preset: str, settings: tuple[str, ...] = (), device: str = "cpu"
+) -> Any:
     """As `method_config`, for the method at `place`, `module:Class`, of any registry."""
     presets = module_of(place).PRESETS
     if preset not in presets:
         raise JobError(
             f"{method} has no preset {preset!r}.", f"Its presets are {', '.join(presets)}."
         )
-    return apply_settings(presets[preset], settings)
+    return apply_settings(for_case(presets[preset], device), settings)
 
 
 def build_method(recipe: MethodRecipe, device: torch.device) -> Method:

@@ -119,3 +119,14 @@ def test_a_recipe_of_an_unknown_method_or_setting_is_refused():
 def test_presets_can_be_changed_by_settings():
     plain = method_config("nerf", "draft")
     assert method_config("nerf", "draft", ("steps=5",)) == apply_settings(plain, ["steps=5"])
+
+
+def test_a_training_that_begins_on_cuda_has_the_tables_that_are_meant_for_it():
+    plain = method_config("instant_ngp", "draft")
+    there = method_config("instant_ngp", "draft", device="cuda")
+    assert there.log2_entries == plain.log2_entries_cuda > plain.log2_entries
+    assert there.levels == plain.levels_cuda
+    assert there.finest == plain.finest_cuda
+    asked = method_config("instant_ngp", "draft", ("log2_entries=12",), device="cuda")
+    assert asked == dataclasses.replace(there, log2_entries=12)
+    assert method_config("nerf", "draft", device="cuda") == method_config("nerf", "draft")
