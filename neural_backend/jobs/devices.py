@@ -2,10 +2,13 @@
 """Where a job computes."""
 
 import warnings
+from collections.abc import Iterator
 
 import torch
 
+from ..kernels.triton_use import what_triton_lacks
 from ..protocol.errors import JobError
+from ..protocol.messages import Event, Progress, Warned
 
 
 def available_devices() -> tuple[str, ...]:
@@ -48,3 +51,11 @@ def choose_device(name: str) -> torch.device:
     if name not in devices:
         raise JobError(f"There is no device {name!r}.", "Choose auto, cpu or cuda.")
     return torch.device(name)
+
+
+def start_device(device: torch.device, job_id: str) -> Iterator[Event]:
+    """Starts CUDA and Triton, which may have to build its driver, and says what Triton lacks."""
+    if device.type == "cuda":
+        yield Progress(job_id=job_id, stage="starting CUDA", done=0, total=1, unit="")
+        if lacking := what_triton_lacks():
+            yield Warned(job_id=job_id, message=lacking)

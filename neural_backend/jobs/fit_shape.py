@@ -25,7 +25,7 @@ from ..protocol.errors import JobError
 from ..protocol.messages import Event, FitShape, Progress, ShapesFitted, Warned
 from ..training.checkpoint import Checkpoint, SavedProgress, save_checkpoint
 from ..training.trainer import TrainerConfig, TrainingReport, train
-from .devices import choose_device
+from .devices import choose_device, start_device
 from .many_processes import check_method
 from .run_folder import RunFolder, RunRecord
 from .shape_elements import write_elements
@@ -155,6 +155,7 @@ class _Fitting:
     def events(
         self, shapes: Sequence[ShapeSamples], checkpoint: Checkpoint | None
     ) -> Generator[Event, None, ShapesFitted]:
+        yield from start_device(self.device, self.job.job_id)
         digest = _digest(shapes)
         if checkpoint is None:
             self.folder.update_record(views_digest=digest)

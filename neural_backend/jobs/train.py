@@ -15,7 +15,6 @@ from ..datasets.capture import Capture, View, distinct_times
 from ..datasets.loading import load_capture
 from ..datasets.ray_batches import RayBatches
 from ..datasets.transforms_writing import write_transforms
-from ..kernels.triton_use import what_triton_lacks
 from ..methods.base import Method
 from ..methods.configuration import config_from_dict
 from ..methods.registry import MethodRecipe, build_method, method_config, resolve_method
@@ -27,7 +26,7 @@ from ..training.checkpoint import (
     save_checkpoint,
 )
 from ..training.trainer import TrainerConfig, TrainingReport, train
-from .devices import choose_device
+from .devices import choose_device, start_device
 from .held_out import HeldOut, some_held_out_views
 from .many_processes import check_method
 from .pictures import load_pictures
@@ -125,6 +124,7 @@ class _Training:
     def events(self, checkpoint: Checkpoint | None) -> Generator[Event, None, Trained]:
         job_id, width = self.job.job_id, self.record.image_width
         write_transforms(self.capture, self.folder.capture_file)
+        yield from start_device(self.device, job_id)
         pictures = yield from load_pictures(self.capture.split("train"), width, job_id)
         warnings = pictures.warnings
         held_out = some_held_out_views(self.capture)
@@ -133,11 +133,6 @@ class _Training:
             self.held_out, warnings = HeldOut(seen, self.device), (*warnings, *seen.warnings)
         for warning in warnings:
             yield Warned(job_id=job_id, message=warning)
-        if self.device.type == "cuda":
-            # The first that lies there starts CUDA and Triton, which may have to build its driver.
-            yield Progress(job_id=job_id, stage="starting CUDA", done=0, total=1, unit="")
-            if lacking := what_triton_lacks():
-                yield Warned(job_id=job_id, message=lacking)
         if checkpoint is None:
             self._build(pictures.views)
         else:
