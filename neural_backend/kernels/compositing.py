@@ -38,7 +38,7 @@ def composite(
         2022, "Mip-NeRF 360", eq. 15, with t / (1 + t) for s.
     """
     if uses_triton(density):
-        return Composited(*_TritonComposite.apply(density, rgb, *samples[1:5], samples.most))
+        return Composited(*_TritonComposite.apply(density, rgb, samples))
     return composite_by_torch(density, rgb, samples)
 
 
@@ -75,19 +75,21 @@ def composite_by_torch(
 
 class _TritonComposite(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, density: Tensor, rgb: Tensor, *samples: Any) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, density: Tensor, rgb: Tensor, samples: PackedSamples
+    ) -> tuple[Tensor, ...]:
         from . import compositing_triton
 
         given = density.detach().contiguous(), rgb.detach().contiguous()
-        *placed, ctx.most = samples
-        ctx.save_for_backward(*given, *placed)
-        seen = compositing_triton.composite(*given, *samples)
+        ctx.save_for_backward(*given)
+        ctx.samples = samples
+        seen = compositing_triton.composite(*given, samples)
         ctx.mark_non_differentiable(seen.weights)
         return tuple(seen)
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, Tensor, None]:
         from . import compositing_triton
 
-        both = compositing_triton.gradients(*ctx.saved_tensors, ctx.most, *slopes[:4])
-        return *both, None, None, None, None, None
+        given = *ctx.saved_tensors, ctx.samples
+        return *compositing_triton.gradients(*given, *slopes[:4]), None

@@ -4,30 +4,27 @@
 import torch
 import triton
 import triton.language as tl
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from .compositing import Composited
+from .packed_samples import PackedSamples
 from .packed_samples_triton import lanes
 
 
 def composite(
     density: Float[Tensor, " slots"],
     rgb: Float[Tensor, "slots channels"],
-    t_mids: Float[Tensor, " slots"],
-    lengths: Float[Tensor, " slots"],
-    firsts: Int[Tensor, " rays"],
-    counts: Int[Tensor, " rays"],
-    most: int,
+    samples: PackedSamples,
 ) -> Composited:
     """The twin of `compositing.composite_by_torch`, without a graph."""
-    rays, channels = len(firsts), rgb.shape[-1]
+    rays, channels = len(samples.firsts), rgb.shape[-1]
     seen = torch.empty(rays, channels + 3, device=density.device)
     weights = torch.zeros_like(density)
     if rays:
-        width, block = lanes(most)
+        width, block = lanes(samples.most)
         _composite[(triton.cdiv(rays, block),)](
-            density, rgb, t_mids, lengths, firsts, counts, seen, weights, rays,
+            density, rgb, *samples[1:5], seen, weights, rays,
             CHANNELS=channels, RAYS=block, SAMPLES=width,
         )  # fmt: skip
     return Composited(seen[:, :channels], *seen[:, channels:].unbind(dim=1), weights)
@@ -36,25 +33,21 @@ def composite(
 def gradients(
     density: Float[Tensor, " slots"],
     rgb: Float[Tensor, "slots channels"],
-    t_mids: Float[Tensor, " slots"],
-    lengths: Float[Tensor, " slots"],
-    firsts: Int[Tensor, " rays"],
-    counts: Int[Tensor, " rays"],
-    most: int,
+    samples: PackedSamples,
     by_color: Float[Tensor, "rays channels"],
     by_accumulation: Float[Tensor, " rays"],
     by_depth: Float[Tensor, " rays"],
     by_distortion: Float[Tensor, " rays"],
 ) -> tuple[Float[Tensor, " slots"], Float[Tensor, "slots channels"]]:
     """The loss's slopes by density and color, from those by what `composite` returned."""
-    rays = len(firsts)
+    rays = len(samples.firsts)
     by_density, by_rgb = torch.zeros_like(density), torch.zeros_like(rgb)
     if rays:
-        width, block = lanes(most)
+        width, block = lanes(samples.most)
         others = torch.stack([by_accumulation, by_depth, by_distortion], dim=1)
         slopes = torch.cat([by_color, others], dim=1)
         _gradients[(triton.cdiv(rays, block),)](
-            density, rgb, t_mids, lengths, firsts, counts, slopes, by_density, by_rgb, rays,
+            density, rgb, *samples[1:5], slopes, by_density, by_rgb, rays,
             CHANNELS=rgb.shape[-1], RAYS=block, SAMPLES=width,
         )  # fmt: skip
     return by_density, by_rgb

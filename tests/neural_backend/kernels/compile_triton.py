@@ -96,7 +96,7 @@ ray_targets_triton.show(torch.rand(8, 4), torch.rand(8, 5), numbers, points)
 
 for channels in (3, 4):
     kept = packed_samples_triton.empty_samples(8, 32, 100, points.device)
-    samples = (torch.rand(100), torch.rand(100, channels), *kept[1:5], kept.most)
+    samples = torch.rand(100), torch.rand(100, channels), kept
     compositing_triton.composite(*samples)
     compositing_triton.gradients(*samples, torch.rand(8, channels), ones, ones, ones)
 
