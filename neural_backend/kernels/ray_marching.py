@@ -112,11 +112,11 @@ def march(
 
         return ray_marching_triton.march(*given, slots, asked, times)
     t_mids, lengths = spread_samples(*given, times)
-    wanted = torch.ones_like(nears, dtype=torch.bool)
+    looked_at = torch.ones_like(nears, dtype=torch.bool)
     if asked is not None:
-        wanted = torch.arange(len(nears), device=nears.device) < asked
+        looked_at = torch.arange(len(nears), device=nears.device) < asked
     counts = guide.samples * (lengths.sum(dim=-1) > 0)
-    return pack(t_mids, lengths, counts, wanted, slots)
+    return pack(t_mids, lengths, counts, looked_at, slots)
 
 
 def spread_samples(
