@@ -91,3 +91,14 @@ def test_errors_follow_what_was_seen_last(batches: RayBatches) -> None:
     expected = torch.ones_like(hard.squared_errors)
     expected[0], expected[block_of_last] = 0.64 * 1.0 + 0.36 * 3.0, 0.8
     torch.testing.assert_close(hard.squared_errors, expected)
+
+
+def test_pixels_that_were_left_out_teach_nothing(batches: RayBatches) -> None:
+    hard = HardPixels(batches, 2)
+    hard.squared_errors.fill_(1.0)
+    first, last = 0, batches.num_pixels - 1
+    looked_at = torch.tensor([1.0, 0.0, 0.0])
+    hard.learn(torch.tensor([first, first, last]), torch.tensor([2.0, 0.0, 0.0]), looked_at)
+    expected = torch.ones_like(hard.squared_errors)
+    expected[0] = 0.8 * 1.0 + 0.2 * 2.0
+    torch.testing.assert_close(hard.squared_errors, expected)
