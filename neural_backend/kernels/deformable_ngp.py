@@ -134,7 +134,7 @@ class FusedDeformableField:
 
     def render(self, rays: MovingRayTargets, guide: Guide) -> Float[Tensor, "rays 5"]:
         """Red, green, blue, accumulation and weighted depth, in unit lengths, of each ray."""
-        batch, known = _arrays(rays), guide._replace(density=guide.density.numpy())
+        batch, known = _arrays(rays), guide.as_arrays()
         seen = np.empty((len(batch.origins), 5), np.float32)
         fields = (self.canonical.networks, self.deformation, self.canonical.hashed)
 
@@ -154,7 +154,7 @@ class FusedDeformableField:
         rest: float,
     ) -> StepResult:
         """Learns from a batch of rays. The result does not depend on the number of threads."""
-        batch, known = _arrays(rays), guide._replace(density=guide.density.numpy())
+        batch, known = _arrays(rays), guide.as_arrays()
         field, num_rays = self.canonical, len(batch.origins)
         tiles = cut_tiles(num_rays, guide.samples)
         field.make_room(num_rays * guide.samples)

@@ -34,16 +34,16 @@ def _sample_tile(batch, guide, contracted, work, first, last):
     for ray in range(first, last):
         work.firsts[ray - first] = count
         origin, direction = batch.origins[ray], batch.directions[ray]
-        part = min(max(int(batch.times[ray] * guide.slices), 0), guide.slices - 1)
+        first_cell = cells * min(max(int(batch.times[ray] * guide.slices), 0), guide.slices - 1)
         found = spread_samples(
             origin,
             direction,
             batch.nears[ray],
             batch.fars[ray],
             batch.jitters[ray],
-            guide.density[part * cells : (part + 1) * cells],
+            guide.density[first_cell : first_cell + cells],
+            guide.occupied[first_cell // 8 :],
             guide,
-            guide.samples,
             work.segments,
             work.t_mids,
             work.lengths,

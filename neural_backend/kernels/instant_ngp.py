@@ -141,7 +141,7 @@ class FusedField:
 
     def render(self, rays: RayTargets, guide: Guide) -> Float[Tensor, "rays 5"]:
         """Red, green, blue, accumulation and weighted depth, in unit lengths, of each ray."""
-        batch, known = _arrays(rays), guide._replace(density=guide.density.numpy())
+        batch, known = _arrays(rays), guide.as_arrays()
         seen = np.empty((len(batch.origins), 5), np.float32)
 
         def render(work: Workspace, first: int, last: int) -> None:
@@ -154,7 +154,7 @@ class FusedField:
         self, rays: RayTargets, guide: Guide, loss: LossSettings, adam: AdamSettings
     ) -> StepResult:
         """Learns from a batch of rays. The result does not depend on the number of threads."""
-        batch, known = _arrays(rays), guide._replace(density=guide.density.numpy())
+        batch, known = _arrays(rays), guide.as_arrays()
         num_rays = len(batch.origins)
         tiles = cut_tiles(num_rays, guide.samples)
         self.make_room(num_rays * guide.samples)

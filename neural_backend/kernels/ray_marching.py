@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from .packed_samples import PackedSamples, pack
@@ -26,15 +26,17 @@ from .triton_use import uses_triton
 class Guide(NamedTuple):
     """What is known of the density, cell by cell, and how rays are sampled by it.
 
-    `density` is flat, zero in empty cells; a tensor here, an array for the CPU kernels. Rays look
-    at it in steps of max(`shortest`, `cone` · t), all but exactly. However dense a step looks, its
-    optical depth counts as at most `most_depth`: a ray may pass a cell's corner that is empty.
-    `explore` is the chance that a step gets even if nothing is seen there; a ray ends where less
-    than `opaque` of it is left. Of a field that moves, `density` holds `slices` guides one after
+    `density` is flat, zero in empty cells; `occupied` are its bits (see `occupied_bits`), which lie
+    in caches where the densities do not. Both are tensors here, arrays for the CPU kernels. Rays
+    look at them in steps of max(`shortest`, `cone` · t), all but exactly. However dense a step
+    looks, its optical depth counts as at most `most_depth`: a ray may pass a cell's corner that is
+    empty. `explore` is the chance that a step gets even if nothing is seen there; a ray ends where
+    less than `opaque` of it is left. Of a field that moves there are `slices` guides one after
     another, each for an equal share of the times in [0, 1].
     """
 
     density: Any
+    occupied: Any
     resolution: int
     shortest: float
     cone: float
@@ -43,6 +45,17 @@ class Guide(NamedTuple):
     opaque: float
     samples: int
     slices: int = 1
+
+    def as_arrays(self) -> "Guide":
+        """The same for the CPU kernels."""
+        return self._replace(density=self.density.numpy(), occupied=self.occupied.numpy())
+
+
+def occupied_bits(density: Float[Tensor, " cells"]) -> UInt8[Tensor, " eighths"]:
+    """Which cells are not empty: bit c % 8 of byte c // 8 is that of cell c."""
+    shifts = torch.arange(8, dtype=torch.uint8, device=density.device)
+    bits = (density > 0).to(torch.uint8).view(-1, 8) << shifts
+    return bits.sum(dim=1, dtype=torch.uint8)
 
 
 @dataclass(frozen=True)
@@ -149,8 +162,9 @@ def spread_samples(
     places = cells.clamp(min=0)
     if times is not None:
         places = places + time_slices(times, guide.slices)[:, None] * per_slice
+    occupied = (guide.occupied[places // 8] >> (places % 8)) & 1 > 0
+    used = (middles < fars[:, None]) & (cells >= 0) & occupied
     density = guide.density[places].to(origins.dtype)
-    used = (middles < fars[:, None]) & (cells >= 0) & (density > 0)
     optical_depth = (density * lengths).clamp(max=guide.most_depth) * used
     behind = torch.exp(-optical_depth.cumsum(dim=-1))
     before = torch.cat([torch.ones_like(behind[:, :1]), behind[:, :-1]], dim=-1)

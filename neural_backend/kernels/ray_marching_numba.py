@@ -59,15 +59,16 @@ def _leave_axis(x, slope, scale, resolution):
 
 @jit
 def spread_samples(
-    origin, direction, near, far, jitter, guide, settings, most, segments, t_mids, lengths, start
+    origin, direction, near, far, jitter, density, occupied, guide, segments, t_mids, lengths, start
 ):
-    """Writes a ray's samples from `start` on; returns how many there are: `most` or none.
+    """Writes a ray's samples from `start` on; returns how many there are: `guide.samples` or none.
 
-    `segments` is scratch memory of at least 3 rows.
+    `density` and `occupied` are the guide's, or those of one of its slices. `segments` is scratch
+    memory of at least 3 rows.
     """
-    shortest, cone = settings.shortest, settings.cone
-    resolution = settings.resolution
-    levels = guide.shape[0] // (resolution * resolution * resolution)
+    shortest, cone, most = guide.shortest, guide.cone, guide.samples
+    resolution = guide.resolution
+    levels = density.shape[0] // (resolution * resolution * resolution)
     x0, y0, z0 = float(origin[0]), float(origin[1]), float(origin[2])
     dx, dy, dz = float(direction[0]), float(direction[1]), float(direction[2])
     end = distance_at(step_at(near, shortest, cone) + jitter, shortest, cone)
@@ -90,17 +91,17 @@ def spread_samples(
             if x * dx + y * dy + z * dz > 0:
                 break
             continue
-        density = guide[cell_of(x, y, z, level, resolution)]
-        if density <= 0:
+        cell = cell_of(x, y, z, level, resolution)
+        if (occupied[cell >> 3] >> (cell & 7)) & 1 == 0:
             continue
         length = end - begin
-        left = behind * math.exp(-min(density * length, settings.most_depth))
-        total += behind - left + settings.explore
+        left = behind * math.exp(-min(density[cell] * length, guide.most_depth))
+        total += behind - left + guide.explore
         covered += length
         segments[0, count], segments[1, count], segments[2, count] = begin, covered, total
         count += 1
         behind = left
-        if behind < settings.opaque:
+        if behind < guide.opaque:
             break
     if count == 0:
         return 0

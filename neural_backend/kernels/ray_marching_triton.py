@@ -34,7 +34,7 @@ def march(
         _march[(rays,)](
             *(part.contiguous() for part in given),
             nears if times is None else times.contiguous(),
-            guide.density, samples.wanted if asked is None else asked, *samples[:6],
+            guide.density, guide.occupied, samples.wanted if asked is None else asked, *samples[:6],
             guide.shortest, guide.cone, math.log1p(guide.cone), guide.most_depth, guide.explore,
             guide.opaque, guide.resolution, per_slice, guide.slices, guide.samples, most_steps,
             slots, CASCADES=per_slice // guide.resolution**3, MOVES=times is not None,
@@ -81,7 +81,7 @@ def _first_not_less(ends, wanted, most_steps, BITS: tl.constexpr):
 
 @triton.jit(do_not_specialize=["slots"])
 def _march(
-    origins, directions, nears, fars, jitters, times, guide, asked,
+    origins, directions, nears, fars, jitters, times, densities, occupied, asked,
     owners, t_mids, lengths, firsts, counts, wanted_slots,
     shortest, cone, log_growth, most_depth, explore, opaque,
     resolution, per_slice, slices, samples, most_steps, slots,
@@ -126,8 +126,10 @@ def _march(
         moment = (tl.load(times + ray) * slices).to(tl.int32)
         place += tl.minimum(tl.maximum(moment, 0), slices - 1) * per_slice
     near_enough = (number < most_steps) & (middle < far) & (level < CASCADES)
-    density = tl.load(guide + place, mask=near_enough, other=0.0).to(tl.float32)
-    used = density > 0
+    # Most steps are empty: their bits are in the nearest cache, and densities are not asked for.
+    eight = tl.load(occupied + place // 8, mask=near_enough, other=0).to(tl.int32)
+    used = (eight >> place % 8) % 2 > 0
+    density = tl.load(densities + place, mask=used, other=0.0).to(tl.float32)
 
     # How much each step seems to show of what is seen, and how much of the ray is looked at.
     optical_depth = tl.where(used, tl.minimum(density * length, most_depth), 0.0)

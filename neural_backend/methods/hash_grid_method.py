@@ -284,6 +284,7 @@ class HashGridMethod(ABC):
             self._settings,
             self.unbounded,
             self._around.guide,
+            self._around.occupied,
             samples,
             explore,
             getattr(self._around, "slices", 1),

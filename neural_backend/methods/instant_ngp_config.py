@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from ..fields.instant_ngp import InstantNGPField
@@ -138,6 +138,7 @@ def make_guide(
     config: InstantNGPConfig,
     unbounded: bool,
     density: Float[Tensor, " cells"],
+    occupied: UInt8[Tensor, " eighths"],
     samples: int,
     explore: float,
     slices: int = 1,
@@ -145,6 +146,7 @@ def make_guide(
     """How rays are sampled by what an occupancy grid knows."""
     return Guide(
         density=density,
+        occupied=occupied,
         resolution=config.occupancy_resolution,
         shortest=2 / config.occupancy_resolution * config.guide_step,
         cone=config.guide_cone if unbounded else 0.0,
@@ -158,7 +160,7 @@ def make_guide(
 
 def most_steps(config: InstantNGPConfig, unbounded: bool) -> int:
     """Steps that any ray can take through the guide."""
-    guide = make_guide(config, unbounded, torch.empty(0), 2, 0.0)
+    guide = make_guide(config, unbounded, torch.empty(0), torch.empty(0), 2, 0.0)
     steps = Steps(guide.shortest, guide.cone)
     nearest = torch.tensor(config.nearest)
     cascades = config.cascades if unbounded else 1

@@ -19,7 +19,8 @@ class MovingOccupancy:
     """An occupancy grid for each of some equal slices of the times in [0, 1].
 
     A cell is as dense as it is on average over its slice, and occupied if its highest density, at
-    any time of the slice, is high enough. `guide` holds the slices' guides one after another.
+    any time of the slice, is high enough. `guide` holds the slices' guides one after another, and
+    `occupied` their bits.
     """
 
     def __init__(
@@ -41,9 +42,10 @@ class MovingOccupancy:
 
     def _share_guide(self) -> None:
         self.guide = torch.cat([grid.guide for grid in self.grids])
-        parts = self.guide.split(len(self.guide) // self.slices)
-        for grid, part in zip(self.grids, parts, strict=True):
-            grid.guide = part
+        self.occupied = torch.cat([grid.occupied for grid in self.grids])
+        parts = self.guide.chunk(self.slices), self.occupied.chunk(self.slices)
+        for grid, guide, occupied in zip(self.grids, *parts, strict=True):
+            grid.guide, grid.occupied = guide, occupied
 
     def update(
         self,

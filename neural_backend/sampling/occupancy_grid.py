@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..kernels.ray_marching import cell_indices
+from ..kernels.ray_marching import cell_indices, occupied_bits
 
 DensityFn = Callable[[Float[Tensor, "points 3"]], Float[Tensor, " points"]]
 
@@ -27,7 +27,7 @@ class OccupancyGrid:
     `values` are the densities seen in the cells, -1 before the first visit, averaged over visits
     with weight `keep` for the past; `peaks` the highest ones, falling by `decay` at every visit, so
     that a cell with little in it is not lost. `guide` is what rays are sampled by: the values, zero
-    in empty cells. Nothing is read back from the device.
+    in empty cells, whose bits are `occupied`. Nothing is read back from the device.
 
     Source: Müller et al. 2022, "Instant neural graphics primitives", appendix E.2.
     Differs: cells are visited in turns; the grid tells how dense space is, not only where.
@@ -50,6 +50,7 @@ class OccupancyGrid:
         self.values = torch.full((cells,), _UNKNOWN, device=device)
         self.peaks = torch.full((cells,), _UNKNOWN, device=device)
         self.guide = torch.full((cells,), _FOG, device=device)
+        self.occupied = occupied_bits(self.guide)
         self.position = 0
         self._list_cells()
 
@@ -105,11 +106,13 @@ class OccupancyGrid:
         self.peaks[cells], self.values[cells] = peaks, values
         bar = (depths.mean() / 2).clamp(_NOTHING, threshold)
         self.guide[cells] = values * (depths > bar)
+        self.occupied.copy_(occupied_bits(self.guide))
 
     def forbid(self, empty: Bool[Tensor, " cells"]) -> None:
         """Declares cells empty for good."""
         self.allowed &= ~empty
         self.guide[empty] = 0
+        self.occupied.copy_(occupied_bits(self.guide))
         self._list_cells()
 
     def contains(self, points: Float[Tensor, "*batch 3"]) -> Bool[Tensor, "*batch"]:
@@ -133,6 +136,7 @@ class OccupancyGrid:
         self.values = state["values"].to(device).clone()
         self.peaks = state["peaks"].to(device).clone()
         self.guide = state["guide"].to(device).clone()
+        self.occupied = occupied_bits(self.guide)
         self.allowed = state["allowed"].to(device).clone()
         self.position = int(state["position"])
         self._list_cells()

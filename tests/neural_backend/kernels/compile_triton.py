@@ -75,9 +75,9 @@ for features in (2, 4):
 ones = torch.ones(8)
 for cone, samples, slices in ((0.0, 32, 1), (1 / 64, 24, 4)):
     cascades = 3 if cone else 1
-    guide = Guide(
-        torch.zeros(slices * cascades * 16**3), 16, 0.01, cone, 1.0, 0.01, 1e-3, samples, slices
-    )
+    cells = slices * cascades * 16**3
+    full = torch.zeros(cells // 8, dtype=torch.uint8)
+    guide = Guide(torch.zeros(cells), full, 16, 0.01, cone, 1.0, 0.01, 1e-3, samples, slices)
     times = ones if slices > 1 else None
     rays = (points[:8], points[:8], ones, ones, ones)
     asked = torch.ones((), dtype=torch.int32) if times is None else None

@@ -14,7 +14,7 @@ from neural_backend.kernels.deformable_ngp import DeformationSizes, FusedDeforma
 from neural_backend.kernels.hash_grid import hash_grid_layout
 from neural_backend.kernels.instant_ngp import FusedField
 from neural_backend.kernels.instant_ngp_types import AdamSettings, LossSettings, MovingRayTargets
-from neural_backend.kernels.ray_marching import Guide
+from neural_backend.kernels.ray_marching import Guide, occupied_bits
 from neural_backend.methods.deformable_ngp_autograd import AutogradDeformableField
 
 RESOLUTION, TIME_OCTAVES = 8, 3
@@ -105,7 +105,8 @@ def make_guide(unbounded: bool, slices: int = 3, samples: int = 16) -> Guide:
     density = torch.rand(slices * cascades * RESOLUTION**3, generator=generator)
     density = torch.where(density > 0.4, density, 0.0)
     cone = 1 / 16 if unbounded else 0.0
-    return Guide(density, RESOLUTION, 0.06, cone, 1.0, 0.01, 1e-3, samples, slices)
+    full = occupied_bits(density)
+    return Guide(density, full, RESOLUTION, 0.06, cone, 1.0, 0.01, 1e-3, samples, slices)
 
 
 def double(rays: MovingRayTargets) -> MovingRayTargets:

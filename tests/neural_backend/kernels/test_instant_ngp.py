@@ -12,7 +12,7 @@ from neural_backend.fields.instant_ngp import InstantNGPField, view_harmonics
 from neural_backend.kernels.hash_grid import hash_grid_layout
 from neural_backend.kernels.instant_ngp import FusedField
 from neural_backend.kernels.instant_ngp_types import AdamSettings, LossSettings, RayTargets
-from neural_backend.kernels.ray_marching import Guide
+from neural_backend.kernels.ray_marching import Guide, occupied_bits
 from neural_backend.methods.instant_ngp_autograd import AutogradField
 
 RESOLUTION = 8
@@ -83,7 +83,9 @@ def make_rays(count: int, seed: int = 0) -> RayTargets:
 def make_guide(unbounded: bool, samples: int = 16) -> Guide:
     cascades = 2 if unbounded else 1
     density = torch.full((cascades * RESOLUTION**3,), 0.5)
-    return Guide(density, RESOLUTION, 0.06, 1 / 16 if unbounded else 0.0, 1.0, 0.01, 1e-3, samples)
+    cone = 1 / 16 if unbounded else 0.0
+    full = occupied_bits(density)
+    return Guide(density, full, RESOLUTION, 0.06, cone, 1.0, 0.01, 1e-3, samples)
 
 
 def double(rays: RayTargets) -> RayTargets:
@@ -117,7 +119,7 @@ def test_with_triton_views_and_gradients_are_those_of_the_twin_but_for_its_round
     engine = AutogradField(field, moments, twin.most_steps)
     rays, guide = make_rays(40), make_guide(unbounded=True)
     there = RayTargets(*(part.to(triton) for part in rays))
-    known = guide._replace(density=guide.density.to(triton))
+    known = guide._replace(density=guide.density.to(triton), occupied=guide.occupied.to(triton))
     seen, expected = engine.render(there, known).cpu().double(), twin.render(double(rays), guide)
     off = (seen - expected).abs().max()
     assert 1e-5 < off < 0.02

@@ -9,6 +9,7 @@ from neural_backend.kernels.ray_marching import (
     Steps,
     cell_indices,
     march,
+    occupied_bits,
     spread_samples,
 )
 from neural_backend.kernels.ray_marching_numba import spread_samples as spread_on_cpu
@@ -19,8 +20,10 @@ RESOLUTION = 16
 def make_guide(cascades: int, samples: int = 12, filled: float = 0.3, **changes) -> Guide:
     generator = torch.Generator().manual_seed(cascades)
     cells = torch.rand(cascades * RESOLUTION**3, generator=generator)
+    density = torch.where(cells < filled, 20 * cells, 0.0)
     values = {
-        "density": torch.where(cells < filled, 20 * cells, 0.0),
+        "density": density,
+        "occupied": occupied_bits(density),
         "resolution": RESOLUTION,
         "shortest": 0.1,
         "cone": 1 / 16 if cascades > 1 else 0.0,
@@ -30,6 +33,11 @@ def make_guide(cascades: int, samples: int = 12, filled: float = 0.3, **changes)
         "samples": samples,
     }
     return Guide(**{**values, **changes})
+
+
+def known_as(guide: Guide, density: torch.Tensor, **changes) -> Guide:
+    """The guide with other densities, wherever these lie."""
+    return guide._replace(density=density, occupied=occupied_bits(density), **changes)
 
 
 def random_rays(count: int, reach: float) -> tuple[torch.Tensor, ...]:
@@ -44,7 +52,7 @@ def both(rays: tuple[torch.Tensor, ...], guide: Guide) -> tuple[torch.Tensor, ..
     """t_mids and lengths of the twin in double precision, then those of the kernel."""
     double = [part.double() for part in rays]
     t_mids, lengths = spread_samples(*double, guide, most_steps=300)
-    known = guide._replace(density=guide.density.numpy())
+    known = guide.as_arrays()
     count = len(rays[0])
     kernel_mids, kernel_lengths = np.zeros((2, count, guide.samples), np.float32)
     segments = np.zeros((3, 1024))
@@ -52,8 +60,8 @@ def both(rays: tuple[torch.Tensor, ...], guide: Guide) -> tuple[torch.Tensor, ..
         spread_on_cpu(
             *(part[ray].numpy() for part in rays),
             known.density,
+            known.occupied,
             known,
-            guide.samples,
             segments,
             kernel_mids[ray],
             kernel_lengths[ray],
@@ -69,7 +77,7 @@ def test_tritons_samples_are_those_of_the_twin(cascades, filled, slices, triton)
     rays = [part.to(triton) for part in random_rays(30, 0.9 * 2 ** (cascades - 1))]
     known = make_guide(cascades, filled=filled)
     density = torch.cat([known.density.roll(number) for number in range(slices)])
-    guide = known._replace(density=density.to(triton), slices=slices)
+    guide = known_as(known, density.to(triton), slices=slices)
     times = torch.rand(30).to(triton) if slices > 1 else None
     samples = march(*rays, guide, 300, 30 * guide.samples, None, times)
     t_mids, lengths = spread_samples(*(part.double() for part in rays), guide, 300, times)
@@ -93,7 +101,7 @@ def test_rays_that_nobody_asked_for_or_that_have_no_room_are_left_out(kind, slot
     there = request.getfixturevalue("triton") if kind == "triton" else torch.device("cpu")
     rays = [part.to(there) for part in random_rays(50, 0.9)]
     guide = make_guide(1, filled=0.3)
-    guide = guide._replace(density=guide.density.to(there))
+    guide = known_as(guide, guide.density.to(there))
     count = torch.tensor(asked, dtype=torch.int32, device=there)
     samples = march(*rays, guide, 300, slots, count)
     lengths = spread_samples(*rays, guide, 300)[1]
@@ -117,7 +125,7 @@ def test_rays_that_nobody_asked_for_or_that_have_no_room_are_left_out(kind, slot
 def test_no_rays_have_no_samples(triton):
     rays = [part.to(triton) for part in random_rays(0, 0.9)]
     guide = make_guide(1)
-    samples = march(*rays, guide._replace(density=guide.density.to(triton)), 300, 10)
+    samples = march(*rays, known_as(guide, guide.density.to(triton)), 300, 10)
     assert int(samples.wanted) == 0
     assert not samples.lengths.any()
 
@@ -136,8 +144,14 @@ def test_the_kernel_equals_its_twin(cascades, filled):
     torch.testing.assert_close(kernel_mids[agree].double(), t_mids[agree], atol=2e-4, rtol=1e-4)
 
 
+def test_bits_say_of_each_cell_whether_it_is_occupied():
+    density = torch.rand(64) * (torch.rand(64) < 0.5)
+    bits = np.unpackbits(occupied_bits(density).numpy(), bitorder="little")
+    assert bits.tolist() == (density > 0).int().tolist()
+
+
 def test_rays_through_empty_space_have_no_samples():
-    guide = make_guide(2)._replace(density=torch.zeros(2 * RESOLUTION**3))
+    guide = known_as(make_guide(2), torch.zeros(2 * RESOLUTION**3))
     t_mids, lengths, _, kernel_lengths = both(random_rays(20, 1.0), guide)
     assert not lengths.any()
     assert not kernel_lengths.any()
@@ -185,7 +199,7 @@ def test_samples_lie_in_occupied_cells_and_their_lengths_add_up_to_the_occupied_
 def test_dense_cells_get_more_samples_than_thin_ones():
     density = torch.full((RESOLUTION,) * 3, 0.1)
     density[10] = 5.0  # a wall across x
-    guide = make_guide(1, samples=64)._replace(density=density.flatten())
+    guide = known_as(make_guide(1, samples=64), density.flatten())
     ray = (torch.tensor([[-1.0, 0.1, 0.1]]), torch.tensor([[1.0, 0.0, 0.0]]))
     t_mids, _ = spread_samples(
         *ray, torch.zeros(1), torch.full((1,), 2.0), torch.full((1,), 0.5), guide, 100

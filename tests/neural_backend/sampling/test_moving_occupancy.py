@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import torch
 
+from neural_backend.kernels.ray_marching import occupied_bits
 from neural_backend.sampling.moving_occupancy import MovingOccupancy
 
 CPU = torch.device("cpu")
@@ -41,6 +42,7 @@ def test_the_guide_holds_the_slices_one_after_another():
     for part, grid in zip(parts, occupancy.grids, strict=True):
         assert torch.equal(part, grid.guide)
         assert part.any()
+    assert torch.equal(occupancy.occupied, occupied_bits(occupancy.guide))
 
 
 def test_what_is_forbidden_stays_empty_in_its_slice_alone():
@@ -61,6 +63,7 @@ def test_a_restored_occupancy_goes_on_as_the_saved_one_would_have():
     for occupancy in (first, second):
         occupancy.update(rising_ball, torch.Generator().manual_seed(5), 500, 0.05)
     assert torch.equal(first.guide, second.guide)
+    assert torch.equal(first.occupied, second.occupied)
     assert all(torch.equal(first.state()[name], second.state()[name]) for name in first.state())
 
 

@@ -2,6 +2,7 @@
 import pytest
 import torch
 
+from neural_backend.kernels.ray_marching import occupied_bits
 from neural_backend.sampling.occupancy_grid import OccupancyGrid
 
 CPU = torch.device("cpu")
@@ -36,6 +37,19 @@ def test_cells_never_visited_count_as_occupied_and_all_look_alike():
     grid = OccupancyGrid(16, 2, CPU)
     assert grid.contains(torch.rand(100, 3) * 2 - 1).all()
     assert grid.guide.unique().numel() == 1
+
+
+def test_bits_follow_the_guide_through_updates_bans_and_states():
+    grid = grown(OccupancyGrid(16, 2, CPU), ball(0.6))
+    kept, shared = [], grid.occupied
+    grid.forbid(torch.rand(2 * 16**3) < 0.3)
+    kept.append(grid)
+    kept.append(OccupancyGrid(16, 2, CPU))
+    kept[1].load_state(grid.state())
+    assert grid.occupied is shared  # a recorded step reads it where it is
+    for one in kept:
+        assert torch.equal(one.occupied, occupied_bits(one.guide))
+        assert one.occupied.any()
 
 
 def test_every_cell_is_visited_once_in_a_round_but_the_inner_ones_of_larger_cascades():
