@@ -69,18 +69,20 @@ class DeformationSizes:
 class FusedDeformableField:
     """Evaluates and trains a deformation and the `canonical` field behind it, in place.
 
-    `moments` are Adam's means of slopes and squares of the deformation's weights. A displacement
-    costs `rest` times its square where something is shown.
+    `moments` are Adam's means of slopes and squares of the deformation's weights, `average` that of
+    the weights themselves, where there is one. A displacement costs `rest` times its square where
+    something is shown.
     """
 
     def __init__(
         self,
         canonical: FusedField,
         weights: Tensor,
-        moments: tuple[Tensor, Tensor],
+        moments: tuple[Tensor, ...],
         sizes: DeformationSizes,
+        average: Tensor | None = None,
     ) -> None:
-        self.canonical, self.sizes = canonical, sizes
+        self.canonical, self.sizes, self.average = canonical, sizes, average
         self.weights = weights.detach().numpy()
         self.moments = [moment.numpy() for moment in moments]
         self.deformation = sizes.cut(self.weights)
@@ -195,6 +197,8 @@ class FusedDeformableField:
         gradient = self.gradients[: len(pieces)].sum(axis=0)
         rows = [part.reshape(-1, 4) for part in (self.weights, gradient, *self.moments)]
         instant_ngp_training_numba.adam_rows(*rows, 0, len(rows[0]), adam, deformation_rate)
+        if self.average is not None:
+            self.average.lerp_(torch.from_numpy(self.weights), 1 - adam.keep)
         squares, total = sums.sum(axis=0)
         told = torch.from_numpy(per_ray)
         return StepResult(float(squares), float(total), int(used.sum()), told[:, :3], told[:, 3])

@@ -84,19 +84,21 @@ class StepResult:
 class FusedField:
     """Evaluates and trains a table and weights on the CPU; changes them and their moments in place.
 
-    `moments` are Adam's means of slopes and squares, of the table and then of the weights. With
-    `bfloat16` the wide layers' products take their factors in it.
+    `moments` are Adam's means of slopes and squares, of the table and then of the weights;
+    `averages`, where there are any, those of the two themselves. With `bfloat16` the wide
+    layers' products take their factors in it.
     """
 
     def __init__(
         self,
         table: Tensor,
         weights: Tensor,
-        moments: tuple[Tensor, Tensor, Tensor, Tensor],
+        moments: tuple[Tensor, ...],
         layout: HashGridLayout,
         contracted: bool,
         sizes: NetworkSizes,
         bfloat16: bool = False,
+        averages: tuple[Tensor, ...] = (),
     ) -> None:
         self.bfloat16 = bfloat16
         self.hashed = HashTable(
@@ -108,6 +110,7 @@ class FusedField:
         )
         self.weights = weights.detach().numpy()
         self.moments = [moment.numpy() for moment in moments]
+        self._averages = list(zip(averages, (table.detach(), weights.detach()), strict=False))
         self.sizes = sizes
         self.networks = sizes.cut(self.weights)
         self.table_gradient = np.zeros_like(self.hashed.table)
@@ -222,6 +225,8 @@ class FusedField:
             )
 
         for_each(update, num_levels + 1)
+        for average, learned in self._averages:
+            average.lerp_(learned, 1 - adam.keep)
 
     def make_room(self, samples: int) -> None:
         """Memory for what the samples of a step hand over."""

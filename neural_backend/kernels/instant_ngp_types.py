@@ -97,7 +97,10 @@ class LossSettings(NamedTuple):
 
 
 class AdamSettings(NamedTuple):
-    """`step` counts from 1. It and the rates are tensors where a graph of CUDA's is recorded."""
+    """`step` counts from 1. It and the rates are tensors where a graph of CUDA's is recorded.
+
+    Averages of what is learned, where there are any, keep the share `keep` of themselves.
+    """
 
     table_rate: Any
     weight_rate: Any
@@ -105,3 +108,4 @@ class AdamSettings(NamedTuple):
     beta2: float
     epsilon: float
     step: Any
+    keep: float = 0.0

@@ -181,6 +181,7 @@ class DeformableNGP(HashGridMethod):
         self, points: Float[Tensor, "points 3"], times: Float[Tensor, " points"] | None = None
     ) -> Float[Tensor, " points"]:
         """Density per scene unit; 0 outside the bounds of an object and in empty cells."""
+        self._show_averages()
         times = points.new_zeros(len(points)) if times is None else times
         unit_points = self.field.to_unit(points)
         density = self._engine.density(unit_points, self.moving.conditions(times))
@@ -196,6 +197,7 @@ class DeformableNGP(HashGridMethod):
         times: Float[Tensor, " points"] | None = None,
     ) -> Float[Tensor, "points 3"]:
         """Color in [0, 1] of the field at `points` and `times` seen along `directions`."""
+        self._show_averages()
         times = points.new_zeros(len(points)) if times is None else times
         conditions = self.moving.conditions(times)
         harmonics = view_harmonics(directions)
@@ -205,6 +207,7 @@ class DeformableNGP(HashGridMethod):
         self, points: Float[Tensor, "points 3"], times: Float[Tensor, " points"]
     ) -> Float[Tensor, "points 3"]:
         """Where in the canonical field, in scene units, lies what is at `points` at `times`."""
+        self._show_averages()
         conditions = self.moving.conditions(times)
         cube = self._engine.canonical_cube(self.field.to_unit(points), conditions)
         return self.field.from_cube(cube.clamp(0, 1))
@@ -247,31 +250,29 @@ class DeformableNGP(HashGridMethod):
         return self._engine.step(moving, guide, loss, adam, rate, config.rest)
 
     def _make_engine(self) -> FusedDeformableField | AutogradDeformableField:
-        field = self.field
-        first, second, third, fourth, deformation_first, deformation_second = (
-            self._moments[f"{name}_{order}"]
-            for name in ("table", "weights", "deformation")
-            for order in ("first", "second")
-        )
-        moments, deformation_moments = (
-            (first, second, third, fourth),
-            (deformation_first, deformation_second),
-        )
         if self.device.type != "cpu":
-            steps = most_steps(self.config, self.unbounded)
-            budget = self._budget()
-            return AutogradDeformableField(self.moving, moments, deformation_moments, steps, budget)
+            return self._autograd_field()
+        field = self.field
         canonical = FusedField(
             field.encoding.table,
             field.weights,
-            moments,
+            self._moments_of("table", "weights"),
             field.encoding.layout,
             self.unbounded,
             field.sizes,
             multiplies_bfloat16(self.config),
+            self._averages.of("table", "weights"),
         )
         weights, sizes = self.moving.weights, self.moving.sizes
-        return FusedDeformableField(canonical, weights, deformation_moments, sizes)
+        average = next(iter(self._averages.of("deformation")), None)
+        moments = self._moments_of("deformation")
+        return FusedDeformableField(canonical, weights, moments, sizes, average)
+
+    def _autograd_field(self) -> AutogradDeformableField:
+        moments = self._moments_of("table", "weights"), self._moments_of("deformation")
+        most = most_steps(self.config, self.unbounded)
+        averages = self._averages.of("table", "weights", "deformation")
+        return AutogradDeformableField(self.moving, *moments, most, self._budget(), averages)
 
 
 def _times_of(rays: Rays) -> Float[Tensor, " rays"]:

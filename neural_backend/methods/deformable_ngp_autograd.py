@@ -14,25 +14,26 @@ from .instant_ngp_autograd import AutogradField, sample_points, take_adam_step
 
 _POINTS_AT_ONCE = 2**18
 
-Moments = tuple[Tensor, Tensor, Tensor, Tensor]
-
 
 class AutogradDeformableField:
     """Evaluates and trains a field wherever it lies; the twin of `FusedDeformableField`.
 
-    `moments` are Adam's of the canonical field, `deformation_moments` those of the deformation.
+    `moments` are Adam's of the canonical field, `deformation_moments` those of the deformation;
+    `averages`, where there are any, those of table, weights and deformation.
     """
 
     def __init__(
         self,
         field: DeformableNGPField,
-        moments: Moments,
-        deformation_moments: tuple[Tensor, Tensor],
+        moments: tuple[Tensor, ...],
+        deformation_moments: tuple[Tensor, ...],
         most_steps: int,
         budget: RayBudget | None = None,
+        averages: tuple[Tensor, ...] = (),
     ) -> None:
         self.field, self.moments = field, deformation_moments
-        self.canonical = _CanonicalField(field, moments, most_steps, budget)
+        self.average = averages[2] if averages else None
+        self.canonical = _CanonicalField(field, moments, most_steps, budget, averages[:2])
 
     @torch.no_grad()
     def density(
@@ -83,7 +84,9 @@ class AutogradDeformableField:
         """Learns from a batch of rays."""
         result, slope = self.canonical.learn(rays, guide, loss, adam, rest)
         weights = self.field.weights.detach()
-        take_adam_step(weights, slope, *self.moments, adam, deformation_rate)
+        first, second = self.moments
+        given = weights, slope, first, second
+        take_adam_step(*given, adam, deformation_rate, None, self.average)
         return result
 
 
@@ -93,11 +96,12 @@ class _CanonicalField(AutogradField):
     def __init__(
         self,
         moving: DeformableNGPField,
-        moments: Moments,
+        moments: tuple[Tensor, ...],
         most_steps: int,
         budget: RayBudget | None,
+        averages: tuple[Tensor, ...],
     ) -> None:
-        super().__init__(moving.canonical, moments, most_steps, budget)
+        super().__init__(moving.canonical, moments, most_steps, budget, averages)
         self.moving = moving
 
     def learn(

@@ -27,6 +27,7 @@ from ..training.losses import surface_share
 from .base import TrainingProgress
 from .instant_ngp_config import InstantNGPConfig, learning_rate, make_guide
 from .ray_targets import place_rays, show_pixels
+from .weight_averages import WeightAverages
 
 _OPAQUE_DEPTH = 9.2
 """Optical depth behind which less than 1e-4 of a sample is seen (Müller et al., appendix E.1)."""
@@ -87,6 +88,8 @@ class HashGridMethod(ABC):
             "log_gains": self._log_gains,
             **more_learned,
         }
+        averaged = {name: self._learned[name] for name in ("table", "weights", *more_learned)}
+        self._averages = WeightAverages(averaged, config.average)
         self._moments = {
             f"{name}_{order}": torch.zeros_like(value)
             for name, value in self._learned.items()
@@ -164,6 +167,7 @@ class HashGridMethod(ABC):
     ) -> dict[str, float | Tensor]:
         """Takes one step of Adam on `loss`, the mean over rays; `mse` is that of color channels."""
         config = self._settings
+        self._hide_averages()
         if self._batches is not batches:
             self._take_up(batches)
         self._updates += 1
@@ -227,6 +231,7 @@ class HashGridMethod(ABC):
 
     def _show(self, rays: Rays) -> RenderedRays:
         """What the field shows, without normals."""
+        self._show_averages()
         config = self._settings
         nothing = rays.origins.new_zeros(len(rays), 3)
         placed = self._place(rays, rays.origins.new_full((len(rays),), 0.5))
@@ -238,13 +243,15 @@ class HashGridMethod(ABC):
         return RenderedRays(seen[:, :3], accumulation, depth, None)
 
     def state(self) -> dict[str, Tensor]:
-        """What is learned, Adam's moments, the occupancy grid, the number of rays and, once there
-        was a step, how wrong the field is in each block of the pictures.
+        """What is learned, averages, Adam's moments, the occupancy grid, the number of rays and,
+        once there was a step, how wrong the field is in each block of the pictures.
         """
+        self._hide_averages()
         return {
             _BLOCK_ERRORS: self._block_errors.clone(),
             **{name: value.clone() for name, value in self._learned.items()},
             **{name: value.clone() for name, value in self._moments.items()},
+            **{name: value.clone() for name, value in self._averages.state().items()},
             **{f"occupancy.{name}": value for name, value in self._around.state().items()},
             "schedule": torch.tensor([self._updates, self._num_rays]),
         }
@@ -263,10 +270,9 @@ class HashGridMethod(ABC):
         if got != expected:
             wrong = sorted(n for n in {*expected, *got} if expected.get(n) != got.get(n))
             raise ValueError(f"expected the tensors of an {self.name} state, differing: {wrong}")
-        for name, value in {**self._learned, **self._moments}.items():
+        for name, value in {**self._learned, **self._moments, **self._averages.state()}.items():
             value.copy_(state[name])
-        if self.field.encoding.rounded is not None:
-            self.field.encoding.round_off()
+        self._round_off()
         self._around.load_state(
             {
                 name.removeprefix("occupancy."): value
@@ -278,6 +284,23 @@ class HashGridMethod(ABC):
         self._block_errors = block_errors.to(self.device).clone()
         # Recorded steps know tensors that are no longer in use.
         self._batches = self._repeated = None
+
+    def _show_averages(self) -> None:
+        if self._averages.show(True):
+            self._round_off()
+
+    def _hide_averages(self) -> None:
+        if self._averages.show(False):
+            self._round_off()
+
+    def _round_off(self) -> None:
+        if self.field.encoding.rounded is not None:
+            self.field.encoding.round_off()
+
+    def _moments_of(self, *names: str) -> tuple[Tensor, ...]:
+        """Adam's means of slopes and squares of each of these."""
+        orders = "first", "second"
+        return tuple(self._moments[f"{name}_{order}"] for name in names for order in orders)
 
     def _guide(self, samples: int, explore: float) -> Guide:
         return make_guide(
@@ -312,7 +335,7 @@ class HashGridMethod(ABC):
             LossSettings(
                 config.huber, 1 / config.near_fade, _OPAQUE_DEPTH, config.distortion, now.surface
             ),
-            AdamSettings(now.rate, now.rate, 0.9, 0.99, 1e-15, now.update),
+            AdamSettings(now.rate, now.rate, 0.9, 0.99, 1e-15, now.update, self._averages.keep),
         )
         if self.unbounded and config.exposure:
             self._learn_gains(views, result.d_gains, now.update)

@@ -102,6 +102,7 @@ class InstantNGP(HashGridMethod):
 
     def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, " points"]:
         """Density per scene unit; 0 outside the bounds of an object and in empty cells."""
+        self._show_averages()
         unit_points = self.field.to_unit(points)
         density = self._engine.density(unit_points) / self.field.half
         shown = self.occupancy.contains(unit_points)
@@ -113,6 +114,7 @@ class InstantNGP(HashGridMethod):
         self, points: Float[Tensor, "points 3"], directions: Float[Tensor, "points 3"]
     ) -> Float[Tensor, "points 3"]:
         """Color in [0, 1] of the field at `points` seen along `directions`."""
+        self._show_averages()
         return self._engine.color(self.field.to_unit(points), view_harmonics(directions))
 
     def _untrained(self) -> "InstantNGP":
@@ -146,11 +148,12 @@ class InstantNGP(HashGridMethod):
         return FusedField(
             field.encoding.table,
             field.weights,
-            self._field_moments(),
+            self._moments_of("table", "weights"),
             field.encoding.layout,
             self.unbounded,
             field.sizes,
             multiplies_bfloat16(self.config),
+            self._averages.of("table", "weights"),
         )
 
     def _make_learner(self) -> FusedField | AutogradField:
@@ -161,12 +164,6 @@ class InstantNGP(HashGridMethod):
 
     def _autograd_field(self) -> AutogradField:
         most = most_steps(self.config, self.unbounded)
-        return AutogradField(self.field, self._field_moments(), most, self._budget())
-
-    def _field_moments(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        first, second, third, fourth = (
-            self._moments[f"{name}_{order}"]
-            for name in ("table", "weights")
-            for order in ("first", "second")
-        )
-        return first, second, third, fourth
+        moments = self._moments_of("table", "weights")
+        averages = self._averages.of("table", "weights")
+        return AutogradField(self.field, moments, most, self._budget(), averages)

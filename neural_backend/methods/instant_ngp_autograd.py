@@ -29,18 +29,19 @@ class AutogradField:
     """Evaluates and trains a field wherever it lies; the twin of `kernels.FusedField`.
 
     Steps read nothing back from the device. They look at all rays that they are given, or, with a
-    `budget`, at as many as it allows. Changes the field and the moments in place.
+    `budget`, at as many as it allows. Changes the field, the moments and the averages in place.
     """
 
     def __init__(
         self,
         field: InstantNGPField,
-        moments: tuple[Tensor, Tensor, Tensor, Tensor],
+        moments: tuple[Tensor, ...],
         most_steps: int,
         budget: RayBudget | None = None,
+        averages: tuple[Tensor, ...] = (),
     ) -> None:
         self.field, self.moments, self.most_steps = field, moments, most_steps
-        self.budget = budget
+        self.budget, self._averages = budget, averages
         if uses_triton(field.encoding.table):
             field.encoding.round_off()
 
@@ -143,8 +144,11 @@ class AutogradField:
         table, weights = self.field.encoding.table.detach(), self.field.weights.detach()
         first, second, weights_first, weights_second = self.moments
         rounded = self.field.encoding.rounded
-        take_adam_step(table, slopes[0], first, second, adam, adam.table_rate, rounded)
-        take_adam_step(weights, slopes[1], weights_first, weights_second, adam, adam.weight_rate)
+        averages = self._averages or (None, None)
+        given = table, slopes[0], first, second
+        take_adam_step(*given, adam, adam.table_rate, rounded, averages[0])
+        given = weights, slopes[1], weights_first, weights_second
+        take_adam_step(*given, adam, adam.weight_rate, None, averages[1])
 
     def _visible(
         self, rays: RayTargets | MovingRayTargets, guide: Guide, opaque_depth: float
@@ -241,10 +245,11 @@ def take_adam_step(
     adam: AdamSettings,
     rate: float | Tensor,
     rounded: Tensor | None = None,
+    average: Tensor | None = None,
 ) -> None:
-    """One step of Adam, leaving out values whose slope is zero; `rounded` copies follow."""
+    """One step of Adam, leaving out values whose slope is zero; copies and averages follow."""
     betas = adam.beta1, adam.beta2
     size = step_size(rate, betas, adam.step)
     if not isinstance(size, Tensor):
         size = torch.full((), size, dtype=values.dtype, device=values.device)
-    take_step(values, slope, first, second, betas, adam.epsilon, size, rounded)
+    take_step(values, slope, first, second, betas, adam.epsilon, size, rounded, average, adam.keep)

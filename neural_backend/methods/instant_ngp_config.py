@@ -29,6 +29,8 @@ class InstantNGPConfig:
     makes surfaces thin; from `surface_from` to `surface_until` of the training the share `surface`
     of the error is what each sample would miss if it were all that is seen. Each ray is
     chosen among `hard_pixels` random ones by how wrong the field still is around them; 1 takes any.
+    Shown is an average of what was learned that keeps the share `average` of itself at each step,
+    or, with 0, what the last step left.
     What ends in `_cuda` takes the place of what is called so without it where a training begins on
     CUDA: a CPU's caches hold smaller tables.
 
@@ -54,6 +56,7 @@ class InstantNGPConfig:
     final_learning_rate: float = 1e-3
     decay_from: float = 0.3
     warm_up_steps: int = 20
+    average: float = 0.0
     samples_per_step: int = 2**13
     final_samples_per_step: int = 2**14
     cuda_samples_per_step: int = 2**18

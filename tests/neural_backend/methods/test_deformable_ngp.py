@@ -13,8 +13,6 @@ from neural_backend.datasets.ray_batches import RayBatches
 from neural_backend.geometry.rays import Rays
 from neural_backend.methods.base import TrainingProgress, WarpingMethod
 from neural_backend.methods.deformable_ngp import PRESETS, DeformableNGP
-from neural_backend.methods.deformable_ngp_autograd import AutogradDeformableField
-from neural_backend.methods.instant_ngp_config import most_steps
 from tests.moving_capture import RADIUS, center_at, write_moving_capture
 from tests.stays_on_device import encode_by_torch, step_on_the_device
 
@@ -142,15 +140,7 @@ def test_the_plain_torch_path_learns_too(ball):
     """What runs on CUDA, here on the CPU."""
     batches, _ = ball
     method = make(ball, replace(SMALL, cuda_samples_per_step=2**11))
-    moments = [
-        method._moments[f"{name}_{order}"]
-        for name in ("table", "weights", "deformation")
-        for order in ("first", "second")
-    ]
-    steps = most_steps(method.config, unbounded=False)
-    method._engine = AutogradDeformableField(
-        method.moving, tuple(moments[:4]), tuple(moments[4:]), steps
-    )
+    method._engine = method._autograd_field()
     errors = go_on(method, batches, torch.Generator().manual_seed(0), 0, 60)
     assert sum(errors[-5:]) < 0.5 * sum(errors[:5])
     assert method.moving.weights.isfinite().all()
@@ -197,13 +187,7 @@ def test_a_step_for_cuda_neither_waits_for_the_device_nor_sends_to_it(ball, unbo
     encode_by_torch(monkeypatch)
     batches, _ = ball
     method = make(ball, unbounded=unbounded)
-    moments = [
-        method._moments[f"{name}_{order}"]
-        for name in ("table", "weights", "deformation")
-        for order in ("first", "second")
-    ]
-    steps = most_steps(SMALL, unbounded)
-    method._engine = AutogradDeformableField(method.moving, moments[:4], moments[4:], steps)
+    method._engine = method._autograd_field()
     generator = torch.Generator().manual_seed(0)
     go_on(method, batches, generator, 0, 1)
     assert float(step_on_the_device(method, batches, generator)) > 0
