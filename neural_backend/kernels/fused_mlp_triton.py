@@ -11,13 +11,18 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
-_TILE = 128
+_TILE = 64
+"""Points that a program has at hand; with 128 the way back overflows its registers (by the machine
+code, not by timing).
+"""
 _SMALLEST = 16
 """Rows and columns of the smallest product that graphics cards have in hardware."""
 _INTERPRETED = tl.constexpr(triton.knobs.runtime.interpret)
 """Triton's interpreter would multiply the bits of bfloat16s as if they were whole numbers."""
-_PROGRAMS_BACK = 512
-"""Programs share all tiles on the way back, each with sums of its own for the weights."""
+_PROGRAMS_BACK = 3
+"""Programs of each multiprocessor, as many as are resident, share all tiles on the way back, each
+with sums of its own for the weights.
+"""
 
 
 def forward(
@@ -49,11 +54,18 @@ def gradients(
     by_weights = torch.zeros(weights.shape, device=inputs.device)
     if points:
         tiles = triton.cdiv(points, _TILE)
-        _gradients[(min(tiles, _PROGRAMS_BACK),)](
+        _gradients[(min(tiles, _PROGRAMS_BACK * _multiprocessors(inputs.device)),)](
             inputs.contiguous(), weights, slope.contiguous(), by_inputs, by_weights, points, tiles,
             inputs.shape[1], slope.shape[1], **shape, TILE=_TILE, PRECISE=precise,
         )  # fmt: skip
     return by_inputs, _unpacked(by_weights, matrices, shape)
+
+
+def _multiprocessors(device: torch.device) -> int:
+    """Of the graphics card; one where Triton is interpreted."""
+    if device.type != "cuda":
+        return 1
+    return torch.cuda.get_device_properties(device).multi_processor_count
 
 
 def _shape(matrices: list[Tensor]) -> dict[str, int]:

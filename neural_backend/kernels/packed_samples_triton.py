@@ -9,8 +9,11 @@ from torch import Tensor
 
 from .packed_samples import PackedSamples
 
-_LANES = 2048
-"""Samples that a program has at hand: as many rays as have room."""
+_LANES = 512
+"""Samples that a program has at hand: as many rays as have room. With 2048 so many registers are
+taken that a quarter as many programs are resident, and `compositing`'s slopes overflow them (by the
+machine code, not by timing).
+"""
 
 
 def empty_samples(rays: int, most: int, slots: int, device: torch.device) -> PackedSamples:

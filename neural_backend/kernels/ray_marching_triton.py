@@ -12,6 +12,11 @@ from .packed_samples import PackedSamples
 from .packed_samples_triton import empty_samples
 from .ray_marching import Guide
 
+_STEPS_OF_A_WARP = 512
+"""A ray that one warp has at hand is marched without barriers, where four would meet at 53; with
+more steps than this its registers overflow (by the machine code, not by timing).
+"""
+
 
 def march(
     origins: Float[Tensor, "rays 3"],
@@ -26,7 +31,7 @@ def march(
     times: Float[Tensor, " rays"] | None = None,
 ) -> PackedSamples:
     """The twin of `ray_marching.march` in plain torch; rays lie in any order."""
-    rays = len(origins)
+    rays, bits = len(origins), max(1, (most_steps - 1).bit_length())
     samples = empty_samples(rays, guide.samples, slots, origins.device)
     if rays:
         per_slice = guide.density.shape[0] // guide.slices
@@ -39,8 +44,8 @@ def march(
             guide.opaque, guide.resolution, per_slice, guide.slices, guide.samples, most_steps,
             slots, CASCADES=per_slice // guide.resolution**3, MOVES=times is not None,
             SOME=asked is not None, GROWS=guide.cone > 0,
-            BITS=max(1, (most_steps - 1).bit_length()),
-            SAMPLES=triton.next_power_of_2(guide.samples),
+            BITS=bits, SAMPLES=triton.next_power_of_2(guide.samples),
+            num_warps=max(1, min(8, (1 << bits) // _STEPS_OF_A_WARP)),
         )  # fmt: skip
     return samples
 

@@ -16,7 +16,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from .voxel_grid import Grid, GridRays
 
-_RAYS = 64
+_RAYS = 16
+"""Of a program. One warp marches them: none waits at a barrier, and few for a longer ray."""
 _FARTHEST = tl.constexpr(0.995)
 _OPAQUE = tl.constexpr(1e-3)
 _ENDLESS = tl.constexpr(1e30)
@@ -28,7 +29,7 @@ def render(grid: "Grid", origins: Tensor, directions: Tensor) -> Float[Tensor, "
     if len(origins):
         _render[(triton.cdiv(len(origins), _RAYS),)](
             origins.contiguous(), directions.contiguous(), *_grid(grid), out, len(origins),
-            CHANNELS=grid.rows.shape[1], BASIS=grid.num_basis, RAYS=_RAYS,
+            CHANNELS=grid.rows.shape[1], BASIS=grid.num_basis, RAYS=_RAYS, num_warps=1,
         )  # fmt: skip
     return out
 
@@ -50,7 +51,7 @@ def learn(
             *(part.contiguous() for part in vars(rays).values()), *_grid(grid),
             gradient, gradient.stride(0), touched, gain_gradient, squares, distortion, surface,
             count, CHANNELS=grid.rows.shape[1], BASIS=grid.num_basis, SPREADS=distortion > 0,
-            ALONE=surface > 0, RAYS=_RAYS,
+            ALONE=surface > 0, RAYS=_RAYS, num_warps=1,
         )  # fmt: skip
     return squares, -1
 
