@@ -147,29 +147,28 @@ def networks_row(points: int, device) -> dict[str, float]:  # noqa: ANN001
     """
     import torch
 
-    from neural_backend.kernels.fused_mlp import mlp, mlp_by_torch
+    from neural_backend.kernels.fused_mlp import Layers, mlp, mlp_by_torch
     from neural_backend.methods.instant_ngp_config import PRESETS
 
     width = PRESETS["standard"].width
-    networks = [
-        [torch.rand(rows, columns, device=device) for columns, rows in itertools.pairwise(sizes)]
-        for sizes in ((32, width, 16), (32, width, 4))
-    ]
-    inputs = torch.rand(points, 32, device=device, requires_grad=True)
+    networks = [Layers(0, ((width, 32), (outputs, width))) for outputs in (16, 4)]
+    sizes = [sum(rows * columns for rows, columns in layers.shapes) for layers in networks]
 
-    def both_ways(networks, inputs, network_of) -> Callable[[], None]:  # noqa: ANN001
-        matrices = [[matrix.requires_grad_() for matrix in each] for each in networks]
+    def both_ways(network_of, dtype) -> Callable[[], None]:  # noqa: ANN001
+        inputs, weights = (
+            torch.rand(*shape, device=device).to(dtype).requires_grad_()
+            for shape in ((points, 32), (max(sizes),))
+        )
 
         def call() -> None:
-            for each in matrices:
-                network_of(inputs, each).sum().backward()
+            for layers in networks:
+                network_of(inputs, weights, layers).sum().backward()
 
         return call
 
-    halves = [[matrix.bfloat16() for matrix in each] for each in networks]
-    by_torch = both_ways(halves, inputs.detach().bfloat16().requires_grad_(), mlp_by_torch)
-    seconds = seconds_of(both_ways(networks, inputs, mlp), device)
-    products = 2 * points * sum(matrix.numel() for each in networks for matrix in each)
+    by_torch = both_ways(mlp_by_torch, torch.bfloat16)
+    seconds = seconds_of(both_ways(mlp, torch.float32), device)
+    products = 2 * points * sum(sizes)
     side = 2**13 if device.type == "cuda" else 2**10
     large = torch.rand(side, side, device=device).bfloat16()
     rate = 2 * side**3 / seconds_of(lambda: large @ large, device)

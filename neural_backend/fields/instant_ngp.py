@@ -5,17 +5,16 @@ import math
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..encodings.hash_grid import HashGrid
 from ..encodings.spherical_harmonics import spherical_harmonics
 from ..geometry.boxes import inside_box
 from ..geometry.contraction import contract, uncontract
-from ..kernels.fused_mlp import mlp
+from ..kernels.fused_mlp import Gathered, color_mlp, density_mlp
 from ..kernels.hash_grid import HashGridLayout
 from ..kernels.instant_ngp import NetworkSizes
-from ..kernels.instant_ngp_types import LARGEST_EXPONENT
 
 
 class InstantNGPField(nn.Module):
@@ -90,20 +89,20 @@ class InstantNGPField(nn.Module):
         self, features: Float[Tensor, "points features"], squeeze: Float[Tensor, " points"]
     ) -> tuple[Float[Tensor, " points"], Float[Tensor, "points geometry"]]:
         """`unit_density` from what the hash grid tells, and more features where there are any."""
-        geometry = mlp(features, self._matrices()[:2])
-        return _bounded_exp(geometry[:, 0] + self.sizes.density_shift) * squeeze, geometry
+        layers, shift = self.sizes.density_network, self.sizes.density_shift
+        return density_mlp(features, self.weights, layers, shift, squeeze)
 
     def unit_color(
         self,
         geometry: Float[Tensor, "points geometry"],
-        harmonics: Float[Tensor, "points harmonics"],
+        harmonics: Float[Tensor, "directions harmonics"],
+        owners: Int[Tensor, " points"] | None = None,
     ) -> Float[Tensor, "points 3"]:
-        """Color in [0, 1] seen along directions with these `view_harmonics`."""
-        _, _, from_geometry, from_direction, middle, out = self._matrices()
-        layers = [torch.cat([from_geometry, from_direction], dim=1), middle, out]
-        if self.sizes.color_layers == 1:
-            del layers[1]
-        return torch.sigmoid(mlp(torch.cat([geometry, harmonics], dim=1), layers)[:, :3])
+        """Color in [0, 1] seen along directions with these `view_harmonics`, each that of the
+        points that it owns, or of one point each.
+        """
+        seen_along = Gathered(harmonics, owners)
+        return color_mlp(geometry, self.weights, self.sizes.color_network, seen_along)
 
     def density(
         self,
@@ -130,33 +129,9 @@ class InstantNGPField(nn.Module):
     def _cut(self, points: Tensor, density: Tensor) -> Tensor:
         return density if self.unbounded else density * inside_box(points, self.bounds)
 
-    def _matrices(self) -> list[Tensor]:
-        sizes = [rows * columns for rows, columns in self.sizes.shapes]
-        pieces = self.weights.split(sizes)
-        return [piece.view(shape) for piece, shape in zip(pieces, self.sizes.shapes, strict=True)]
-
 
 def view_harmonics(
     directions: Float[Tensor, "points 3"],
 ) -> Float[Tensor, "points harmonics"]:
     """What the color network is told of a direction."""
     return spherical_harmonics(directions, 3)
-
-
-class _BoundedExp(torch.autograd.Function):
-    """exp that neither overflows nor loses its slope where it is cut off."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:
-        result = values.clamp(max=LARGEST_EXPONENT).exp()
-        ctx.save_for_backward(result)
-        return result
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (result,) = ctx.saved_tensors
-        return gradients[0] * result
-
-
-def _bounded_exp(values: Tensor) -> Tensor:
-    return _BoundedExp.apply(values)

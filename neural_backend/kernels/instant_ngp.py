@@ -12,6 +12,7 @@ from torch import Tensor
 
 from . import instant_ngp_numba as kernels
 from . import instant_ngp_training_numba as training
+from .fused_mlp import Layers
 from .hash_grid import HashGridLayout
 from .instant_ngp_numba import Workspace
 from .instant_ngp_types import (
@@ -55,6 +56,18 @@ class NetworkSizes:
             (self.width if self.color_layers == 2 else 0, self.width),
             (4, self.width),
         ]
+
+    @property
+    def density_network(self) -> Layers:
+        """Where the first network's matrices lie."""
+        return Layers(0, tuple(self.shapes[:2]))
+
+    @property
+    def color_network(self) -> Layers:
+        """Where the second's lie, which gathers directions."""
+        start = sum(rows * columns for rows, columns in self.shapes[:2])
+        shapes = tuple(shape for shape in self.shapes[2:] if shape[0])
+        return Layers(start, shapes, gathers=True)
 
     def cut(self, weights: Floats) -> Networks:
         """The matrices in a flat vector of weights; they share its memory."""

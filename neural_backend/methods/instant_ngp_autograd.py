@@ -191,7 +191,7 @@ class AutogradField:
     def _color(
         self, rays: RayTargets | MovingRayTargets, owners: Int[Tensor, " slots"], geometry: Tensor
     ) -> Float[Tensor, "slots 3"]:
-        return self.field.unit_color(geometry, rays.harmonics.index_select(0, owners))
+        return self.field.unit_color(geometry, rays.harmonics, owners)
 
     def _look(
         self,

@@ -7,7 +7,6 @@ is compiled to machine code for the card, as its first launch would. Prints the 
 
 import sys
 from collections import Counter
-from itertools import pairwise
 
 import torch
 import triton
@@ -27,6 +26,7 @@ from neural_backend.kernels import (
     ray_targets_triton,
     voxel_grid_triton,
 )
+from neural_backend.kernels.fused_mlp import Color, Density, Gathered, Layers, Linear
 from neural_backend.kernels.hash_grid import hash_grid_layout
 from neural_backend.kernels.pixel_rays import PixelTables
 from neural_backend.kernels.ray_marching import Guide
@@ -100,10 +100,17 @@ for channels in (3, 4):
     compositing_triton.composite(*samples)
     compositing_triton.gradients(*samples, torch.rand(8, channels), ones, ones, ones)
 
-for sizes in ((32, 64, 16), (32, 64, 64, 4), (32, 32, 32, 32, 3)):
-    matrices = [torch.zeros(rows, columns) for columns, rows in pairwise(sizes)]
-    fused_mlp_triton.forward(torch.zeros(300, sizes[0]), matrices)
-    fused_mlp_triton.gradients(torch.zeros(300, sizes[0]), matrices, torch.zeros(300, sizes[-1]))
+shared = Gathered(torch.zeros(8, 16), torch.zeros(300, dtype=torch.int32))
+for shapes, more, head in (
+    (((64, 32), (16, 64)), None, Density(-1.0, torch.zeros(300))),
+    (((64, 16), (64, 16), (4, 64)), shared, Color()),
+    (((64, 16), (64, 16), (64, 64), (4, 64)), Gathered(torch.zeros(300, 16)), Color()),
+    (((32, 32), (32, 32), (32, 32), (3, 32)), None, Linear()),
+):
+    layers = Layers(0, shapes, more is not None)
+    network = torch.zeros(300, shapes[0][1]), torch.zeros(10_000), layers, more, head
+    outputs = fused_mlp_triton.forward(*network)
+    fused_mlp_triton.gradients(*network, outputs, outputs)
 
 for followers in ((None, None), (ones.half(), None), (ones.half(), ones)):
     given = (ones, ones, ones, ones, (0.9, 0.99), 1e-15, torch.ones(()))
