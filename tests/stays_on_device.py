@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether work could be recorded as a graph of CUDA's, asked on a CPU."""
 
+from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from neural_backend.datasets.ray_batches import RayBatches
 from neural_backend.kernels import hash_grid, hash_grid_reference
@@ -16,7 +19,15 @@ _SENDS = ("lift_fresh",)
 
 
 class StaysOnTheDevice(TorchDispatchMode):
-    """Fails where numbers are read back from tensors, or sent to where tensors lie."""
+    """Fails where numbers are read back from tensors, or sent to where tensors lie.
+
+    On a CPU tensors that are made there to be sent are not told from others. With a `device` that
+    stands in for a card, as torch's meta device, all that are made or used elsewhere fail.
+    """
+
+    def __init__(self, device: torch.device | None = None) -> None:
+        super().__init__()
+        self.device = device
 
     def __torch_dispatch__(self, function, types, arguments=(), named=None):
         name = str(function)
@@ -24,7 +35,16 @@ class StaysOnTheDevice(TorchDispatchMode):
         if name.startswith(("aten.index.Tensor", "aten.index_put")):
             masks = [part for part in arguments[1] if part is not None and part.dtype == torch.bool]
             assert not masks, f"{name} by a mask"
-        return function(*arguments, **(named or {}))
+        # Torch has no Adam for its meta device, where it would change nothing.
+        is_adam = name.startswith("aten._fused_adam_") and self.device == torch.device("meta")
+        results = None if is_adam else function(*arguments, **(named or {}))
+        for tensor in _tensors((arguments, named, results)):
+            assert self.device in (None, tensor.device), f"{name} on the {tensor.device}"
+        return results
+
+
+def _tensors(values: Any) -> Iterator[torch.Tensor]:
+    return (leaf for leaf in tree_leaves(values) if isinstance(leaf, torch.Tensor))
 
 
 def step_on_the_device(

@@ -68,6 +68,11 @@ class ShapeSet:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def first(self) -> Int[Tensor, "1"]:
+        """The first shape, to draw from it alone."""
+        return torch.zeros(1, dtype=torch.long, device=self.device)
+
     def surface(self, shape: int) -> Float[Tensor, "surface 3"]:
         return self._points["surface"][shape]
 
@@ -85,9 +90,13 @@ class ShapeSet:
         count: int,
         generator: torch.Generator,
     ) -> tuple[Float[Tensor, "shapes count 3"], Float[Tensor, "shapes count"]]:
-        """`count` random samples, with repetition, of each of some shapes, and their distances."""
+        """`count` random samples, with repetition, of each of some shapes, and their distances.
+
+        Nothing is sent where `shapes` and the `generator` lie on the set's device.
+        """
         points, distances = self._points[pool], self._distances[pool]
-        index = torch.randint(points.shape[1], (len(shapes), count), generator=generator)
+        size, device = (len(shapes), count), generator.device
+        index = torch.randint(points.shape[1], size, generator=generator, device=device)
         rows = shapes.to(self.device)[:, None]
         index = index.to(self.device)
         return points[rows, index], distances[rows, index]

@@ -34,6 +34,7 @@ class NeuralSDFField(nn.Module):
 
     bounds: Float[Tensor, "2 3"]
     center: Float[Tensor, "3"]
+    cells: Float[Tensor, " levels"]
 
     def __init__(
         self,
@@ -51,6 +52,8 @@ class NeuralSDFField(nn.Module):
         self.radius = self.side / 4
         self.sharpness = sharpness
         self.encoding = HashGrid(layout, generator)
+        cells = torch.tensor([self.side / resolution for resolution in layout.resolutions])
+        self.register_buffer("cells", cells, persistent=False)
         dims = [layout.num_features + 3, *[width] * depth]
         hidden = [linear(start, end, generator) for start, end in pairwise(dims)]
         last = linear(width, 1, generator)
@@ -61,8 +64,12 @@ class NeuralSDFField(nn.Module):
     def num_levels(self) -> int:
         return len(self.encoding.layout.resolutions)
 
-    def cell(self, levels: float) -> float:
-        """The width of a cell of the finest level that counts."""
+    def cell(self, levels: float | Tensor) -> float | Tensor:
+        """The width of a cell of the finest level that counts; a tensor where `levels` is one."""
+        if isinstance(levels, Tensor):
+            place = levels.ceil().clamp(1, self.num_levels).long() - 1
+            # Not `cells[place]`, which would wait for the device to read the place.
+            return self.cells.index_select(0, place.reshape(1)).reshape(())
         finest = min(max(math.ceil(levels), 1), self.num_levels) - 1
         return self.side / self.encoding.layout.resolutions[finest]
 
@@ -70,12 +77,12 @@ class NeuralSDFField(nn.Module):
         self,
         points: Float[Tensor, "*batch 3"],
         latent: Float[Tensor, " latent"] | None = None,
-        levels: float = math.inf,
+        levels: float | Tensor = math.inf,
     ) -> Float[Tensor, "*batch"]:
         flat = points.reshape(-1, 3)
         relative = (flat - self.center) / self.side
         features = self.encoding(relative + 0.5)
-        if levels < self.num_levels:
+        if isinstance(levels, Tensor) or levels < self.num_levels:
             features = features * self._shares(levels)
         # The grid's features start a thousand times smaller than positions.
         hidden = torch.cat([features, relative], dim=-1)
@@ -90,6 +97,8 @@ class NeuralSDFField(nn.Module):
             torch.no_grad()(self.forward), 0.0, False, self.bounds, steepest=_STEEPEST
         )
 
-    def _shares(self, levels: float) -> Float[Tensor, " all_features"]:
-        shares = (levels - torch.arange(self.num_levels)).clamp(0, 1)
-        return shares.repeat_interleave(self.encoding.layout.features_per_level).to(self.center)
+    def _shares(self, levels: float | Tensor) -> Float[Tensor, " all_features"]:
+        numbers = torch.arange(self.num_levels, device=self.center.device)
+        shares = (levels - numbers).clamp(0, 1).to(self.center)
+        features = self.encoding.layout.features_per_level
+        return shares[:, None].expand(-1, features).reshape(-1)

@@ -81,12 +81,13 @@ class VoxelGridField:
         return float(np.log(np.expm1(depth))) if depth < 30 else float(depth)
 
     def refresh_skip(self, raw_threshold: float) -> None:
-        """Samples only cells with a corner above `raw_threshold` from now on."""
+        """Samples only cells with a corner above `raw_threshold` from now on.
+
+        `skip` stays where it is as long as the grid does: recorded steps read it there.
+        """
         occupied = self._occupied_cells(raw_threshold)
-        size = torch.tensor(occupied.shape)
-        padded = F.pad(
-            occupied, [0 if i % 2 == 0 else int(-size[2 - i // 2] % _BLOCK) for i in range(6)]
-        )
+        missing = [-size % _BLOCK for size in reversed(occupied.shape)]
+        padded = F.pad(occupied, [0, missing[0], 0, missing[1], 0, missing[2]])
         blocks = F.max_pool3d(padded[None].float(), _BLOCK)[0] > 0
         distances = _chessboard_distances(blocks)
         jumps = torch.where(distances > 1, (distances - 1) * _BLOCK, 1).clamp(max=255)
@@ -94,7 +95,7 @@ class VoxelGridField:
         for axis in range(3):
             jumps = jumps.repeat_interleave(_BLOCK, dim=axis)
         x, y, z = occupied.shape
-        self.skip = torch.where(occupied > 0, 0, jumps[:x, :y, :z]).contiguous()
+        self.skip.copy_(torch.where(occupied > 0, 0, jumps[:x, :y, :z]))
 
     def refine(self, cells_per_unit: float, opacity: float) -> None:
         """Goes on with smaller cells, leaving out corners around which no cell has this opacity.
@@ -130,6 +131,7 @@ class VoxelGridField:
         self.index.view(-1)[self.cells.long()] = torch.arange(
             len(self.cells), dtype=torch.int32, device=stored.device
         )
+        self.skip = torch.zeros(stored.shape, dtype=torch.uint8, device=stored.device)
 
     def _corner_places(self) -> Int[Tensor, "rows 3"]:
         _, ny, nz = self.index.shape

@@ -2,10 +2,12 @@
 """The same work again and again: on CUDA one graph, launched at once, instead of many kernels."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
@@ -57,3 +59,35 @@ class RepeatedStep(Generic[Results]):
             )
             return
         self._graph = graph
+
+
+class ScheduledStep(Generic[Results]):
+    """A `RepeatedStep` that is told a few numbers anew at each call.
+
+    The work finds them in a tensor on the device, which is filled without a wait. What else it
+    depends on is its `kind`: for another one it is recorded anew.
+    """
+
+    def __init__(self, num_numbers: int, device: torch.device) -> None:
+        self._numbers = torch.zeros(num_numbers, device=device)
+        self._kind: Hashable = None
+        self._step: RepeatedStep[Results] | None = None
+
+    def __call__(
+        self,
+        work: Callable[[Float[Tensor, " numbers"]], Results],
+        kind: Hashable,
+        numbers: Sequence[float],
+        generator: torch.Generator,
+    ) -> Results:
+        """The results of `work`, which draws from `generator` on the device, always the same."""
+        self._numbers.copy_(torch.tensor(numbers), non_blocking=True)
+        if self._step is None or self._kind != kind:
+            self.forget()
+            self._kind = kind
+            self._step = RepeatedStep(lambda: work(self._numbers), generator)
+        return self._step()
+
+    def forget(self) -> None:
+        """Lets go of what was recorded, and so of all memory that it read and wrote."""
+        self._kind = self._step = None

@@ -18,7 +18,7 @@ from ..sampling.bends import Bends, draw_bends
 from ..sampling.stratified import generator_for
 from ..training.adam_state import Rate, ScheduledAdam
 from ..training.shape_losses import clamped_distance_error, code_prior
-from .shape_base import Observation, OptimizedShapes, TrainingProgress
+from .shape_base import Observation, OptimizedShapes, at_most_one
 
 _POINTS_TO_COMPARE = 512
 """By so many points the known code that a search starts from is chosen."""
@@ -147,14 +147,15 @@ class DeepSDF(OptimizedShapes):
             ]
         )
 
-    def train_step(
-        self, shapes: ShapeSet, progress: TrainingProgress, generator: torch.Generator
+    def _step(
+        self, shapes: ShapeSet, fraction: float | Tensor, generator: torch.Generator
     ) -> dict[str, float | Tensor]:
         """Takes a step on some shapes: clamped distances, and the prior on their codes (eq. 9)."""
         config = self.config
         num_codes = len(self.network.codes)
         count = min(num_codes, config.shapes * process_group.size())
-        chosen = torch.randperm(num_codes, generator=generator)[:count]
+        here = generator.device
+        chosen = torch.randperm(num_codes, generator=generator, device=here)[:count]
         near, near_by = shapes.draw("near", chosen % len(shapes), config.near, generator)
         uniform, anywhere = shapes.draw("uniform", chosen % len(shapes), config.uniform, generator)
         drawn = (chosen.to(self.device), near, near_by, uniform, anywhere)
@@ -167,9 +168,9 @@ class DeepSDF(OptimizedShapes):
         share = len(chosen) * process_group.size() / count
         error = clamped_distance_error(predicted, true, config.limit).mean() * share
         # As in the authors' program, the prior comes in over the first hundredth.
-        trust = min(1.0, progress.fraction * 100)
+        trust = at_most_one(fraction * 100)
         loss = error + config.prior * trust * share * code_prior(codes)
-        self.optimizer.step(loss, progress.fraction)
+        self.optimizer.step(loss, fraction)
         return {"loss": loss.detach(), "distance": error.detach()}
 
     def codes(self) -> Float[Tensor, "shapes latent"]:

@@ -19,7 +19,7 @@ from ..kernels.instant_ngp import StepResult
 from ..kernels.instant_ngp_types import AdamSettings, LossSettings, RayTargets
 from ..kernels.ray_budget import RayBudget
 from ..kernels.ray_marching import Guide
-from ..kernels.repeated_step import RepeatedStep
+from ..kernels.repeated_step import ScheduledStep
 from ..sampling.moving_occupancy import MovingOccupancy
 from ..sampling.occupancy_grid import OccupancyGrid
 from ..sampling.stratified import generator_for
@@ -99,9 +99,8 @@ class HashGridMethod(ABC):
         half = 2.0 ** (occupancy.cascades - 1)
         self._seen_box = torch.tensor([[-half] * 3, [half] * 3], device=self.device)
         self._updates = 0
-        self._schedule = torch.zeros(3, device=self.device)
         self._random: torch.Generator | None = None
-        self._repeated: tuple[tuple[int, float], RepeatedStep[_Learned]] | None = None
+        self._repeated = ScheduledStep[_Learned](3, self.device)
         self._batches: RayBatches | None = None
         self._hard_pixels: HardPixels | None = None
         self._block_errors = torch.zeros(0, device=self.device)
@@ -199,16 +198,14 @@ class HashGridMethod(ABC):
         self, batches: RayBatches, count: int, now: StepTime, generator: torch.Generator
     ) -> _Learned:
         """`_draw_and_learn`, recorded once and replayed; the device is never waited for."""
-        self._schedule.copy_(torch.tensor(now[:3]), non_blocking=True)
-        kind = count, now.surface
-        if self._repeated is None or self._repeated[0] != kind:
-            rate, update, fraction = self._schedule
+
+        def work(numbers: Float[Tensor, "3"]) -> _Learned:
+            rate, update, fraction = numbers
             then = StepTime(rate, update, fraction, now.surface)
-            step = RepeatedStep(
-                lambda: self._draw_and_learn(batches, count, then, generator), generator
-            )
-            self._repeated = kind, step
-        return self._repeated[1]()
+            return self._draw_and_learn(batches, count, then, generator)
+
+        numbers = [float(part) for part in now[:3]]
+        return self._repeated(work, (count, now.surface), numbers, generator)
 
     def _draw_and_learn(
         self, batches: RayBatches, count: int, now: StepTime, generator: torch.Generator
@@ -283,7 +280,8 @@ class HashGridMethod(ABC):
         self._updates, self._num_rays = state["schedule"].tolist()
         self._block_errors = block_errors.to(self.device).clone()
         # Recorded steps know tensors that are no longer in use.
-        self._batches = self._repeated = None
+        self._batches = None
+        self._repeated.forget()
 
     def _show_averages(self) -> None:
         if self._averages.show(True):
@@ -384,4 +382,5 @@ class HashGridMethod(ABC):
             if self._block_errors.shape == known.shape:
                 known.copy_(self._block_errors)
             self._block_errors = known
-        self._batches, self._repeated = batches, None
+        self._batches = batches
+        self._repeated.forget()

@@ -14,7 +14,7 @@ from ..kernels.hash_grid import hash_grid_layout
 from ..meshing.isosurface import Isosurface
 from ..training.adam_state import Rate, ScheduledAdam
 from ..training.shape_losses import distance_slopes, eikonal_error, relative_distance_error
-from .shape_base import OptimizedShapes, TrainingProgress
+from .shape_base import OptimizedShapes, at_most_one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,18 +108,18 @@ class NeuralSDF(OptimizedShapes):
         self.network(points).sum().backward()
         self.network.zero_grad(set_to_none=True)
 
-    def levels_at(self, fraction: float) -> float:
+    def levels_at(self, fraction: float | Tensor) -> float | Tensor:
         """How many levels count when `fraction` of the training is over."""
         first = min(self.config.first_levels, float(self.config.levels))
-        grown = min(fraction / max(self.config.fine_at, 1e-9), 1.0)
+        grown = at_most_one(fraction / max(self.config.fine_at, 1e-9))
         return first + (self.config.levels - first) * grown
 
-    def train_step(
-        self, shapes: ShapeSet, progress: TrainingProgress, generator: torch.Generator
+    def _step(
+        self, shapes: ShapeSet, fraction: float | Tensor, generator: torch.Generator
     ) -> dict[str, float | Tensor]:
         """Takes a step on errors of distances, slopes and curvature."""
-        config, levels = self.config, self.levels_at(progress.fraction)
-        only = torch.zeros(1, dtype=torch.long)
+        config, levels = self.config, self.levels_at(fraction)
+        only = shapes.first
         surface, on_it = shapes.draw("surface", only, config.surface, generator)
         near, near_by = shapes.draw("near", only, config.near, generator)
         uniform, anywhere = shapes.draw("uniform", only, config.uniform, generator)
@@ -136,7 +136,7 @@ class NeuralSDF(OptimizedShapes):
         # As cells shrink the same grain bends the surface ever more.
         bending = laplacians.abs().mean() * (cell / self.network.cell(1)) * config.curvature
         loss = error + config.eikonal * eikonal_error(gradients) + bending
-        self.optimizer.step(loss, progress.fraction)
+        self.optimizer.step(loss, fraction)
         return {"loss": loss.detach(), "distance": error.detach()}
 
     def isosurface(self, latent: Float[Tensor, " latent"] | None = None) -> Isosurface:

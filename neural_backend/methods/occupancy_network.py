@@ -16,7 +16,7 @@ from ..sampling.grafts import draw_grafts
 from ..sampling.leans import draw_leans
 from ..training.adam_state import Rate, ScheduledAdam
 from ..training.shape_losses import occupancy_error
-from .shape_base import Observation, OptimizedShapes, TrainingProgress
+from .shape_base import Observation, OptimizedShapes
 
 _LEAST_SPREAD = 1e-4
 """Of a component of the codes, by which its changes are measured."""
@@ -149,15 +149,16 @@ class OccupancyNetwork(OptimizedShapes):
             chosen = torch.linspace(0, len(surface) - 1, self.config.cloud).long()
             self.network.clouds[number] = surface[chosen]
 
-    def train_step(
-        self, shapes: ShapeSet, progress: TrainingProgress, generator: torch.Generator
+    def _step(
+        self, shapes: ShapeSet, fraction: float | Tensor, generator: torch.Generator
     ) -> dict[str, float | Tensor]:
         """Takes a step on the cross entropy of occupancies (eq. 3)."""
         config = self.config
         count = min(config.shapes, len(shapes))
-        chosen = torch.randperm(len(shapes), generator=generator)[:count]
-        others = torch.randperm(len(shapes), generator=generator)[:count]
-        is_whole = torch.rand(count, generator=generator) >= config.grafted
+        here = generator.device
+        chosen = torch.randperm(len(shapes), generator=generator, device=here)[:count]
+        others = torch.randperm(len(shapes), generator=generator, device=here)[:count]
+        is_whole = torch.rand(count, generator=generator, device=here) >= config.grafted
         pair = chosen, torch.where(is_whole, chosen, others)
         grafts = draw_grafts(count, generator, self.device)
 
@@ -168,7 +169,7 @@ class OccupancyNetwork(OptimizedShapes):
         clouds, _ = drawn("surface", config.cloud)
         near, near_by = drawn("near", config.near)
         uniform, anywhere = drawn("uniform", config.uniform)
-        noise = torch.randn(clouds.shape, generator=generator).to(self.device)
+        noise = torch.randn(clouds.shape, generator=generator, device=here).to(self.device)
         points = torch.cat([near, uniform], dim=1)
         inside = (torch.cat([near_by, anywhere], dim=1) < 0).float()
         bends = draw_bends(count, config.swing, config.stretch, generator, self.device)
@@ -177,7 +178,7 @@ class OccupancyNetwork(OptimizedShapes):
         self.network.train()
         codes = self.network.field.encode(clouds + config.cloud_noise * noise)
         loss = occupancy_error(self.network.field.each(points, codes), inside)
-        self.optimizer.step(loss, progress.fraction)
+        self.optimizer.step(loss, fraction)
         return {"loss": loss.detach()}
 
     @torch.no_grad()

@@ -9,11 +9,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..datasets.shape_set import ShapeSamples, ShapeSet
+from ..kernels import process_group
+from ..kernels.repeated_step import ScheduledStep
 from ..meshing.isosurface import Isosurface
+from ..sampling.stratified import generator_for
 from ..training.adam_state import ScheduledAdam, copy_into, training_tensors
 from ..training.trainer import TrainingProgress
 
-__all__ = ["Observation", "OptimizedShapes", "ShapeMethod", "TrainingProgress"]
+__all__ = ["Observation", "OptimizedShapes", "ShapeMethod", "TrainingProgress", "at_most_one"]
+
+Losses = dict[str, float | Tensor]
 
 
 @dataclass(frozen=True)
@@ -103,9 +108,36 @@ class OptimizedShapes:
     network: nn.Module
     optimizer: ScheduledAdam
     device: torch.device
+    _repeated: tuple[ScheduledStep[Losses], torch.Generator] | None = None
 
     def prepare(self, shapes: ShapeSet) -> None:
         """There is nothing to prepare."""
+
+    def train_step(
+        self, shapes: ShapeSet, progress: TrainingProgress, generator: torch.Generator
+    ) -> Losses:
+        """See `ShapeMethod`. On CUDA steps are recorded and replayed, without a wait for it."""
+        if self.device.type == "cuda" and process_group.size() == 1:
+            return self._repeat(shapes, progress.fraction, generator)
+        return self._step(shapes, progress.fraction, generator)
+
+    def _step(
+        self, shapes: ShapeSet, fraction: float | Tensor, generator: torch.Generator
+    ) -> Losses:
+        """Takes a step when `fraction` of the training is over. Where that is a tensor and the
+        generator lies on the device, nothing is sent there and nothing is read back.
+        """
+        raise NotImplementedError
+
+    def _repeat(self, shapes: ShapeSet, fraction: float, generator: torch.Generator) -> Losses:
+        """`_step`, recorded once for these shapes and replayed."""
+        if self._repeated is None:
+            # Recorded steps know the generator, so that it stays the same.
+            self._repeated = ScheduledStep(1, self.device), generator_for(self.device, generator)
+        step, random = self._repeated
+        return step(
+            lambda numbers: self._step(shapes, numbers[0], random), shapes, [fraction], random
+        )
 
     def codes(self) -> Float[Tensor, "shapes latent"]:
         return torch.zeros(0, 0, device=self.device)
@@ -136,3 +168,8 @@ class OptimizedShapes:
             ValueError: where names or shapes do not fit; then nothing is changed.
         """
         copy_into(training_tensors(self.network, self.optimizer), state)
+
+
+def at_most_one(share: float | Tensor) -> float | Tensor:
+    """`min(share, 1)`, without reading a tensor back."""
+    return share.clamp(max=1.0) if isinstance(share, Tensor) else min(share, 1.0)

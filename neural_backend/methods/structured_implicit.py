@@ -12,7 +12,7 @@ from ..datasets.shape_set import ShapeSet
 from ..fields.structured_implicit import LEVEL, StructuredImplicitField
 from ..meshing.isosurface import Isosurface
 from ..training.adam_state import Rate, ScheduledAdam
-from .shape_base import OptimizedShapes, TrainingProgress
+from .shape_base import OptimizedShapes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,12 +98,11 @@ class StructuredImplicit(OptimizedShapes):
         spacing = torch.cdist(inside, centers).amin(dim=1).mean()
         self.network.place(centers, float(self.config.first_radius * spacing.clamp(min=1e-3)))
 
-    def train_step(
-        self, shapes: ShapeSet, progress: TrainingProgress, generator: torch.Generator
+    def _step(
+        self, shapes: ShapeSet, fraction: float | Tensor, generator: torch.Generator
     ) -> dict[str, float | Tensor]:
         """Takes a step on the squared error of softened occupancies (2019, eq. 4; 2020, eq. 3)."""
-        config = self.config
-        only = torch.zeros(1, dtype=torch.long)
+        config, only = self.config, shapes.first
         near, near_by = shapes.draw("near", only, config.near, generator)
         uniform, anywhere = shapes.draw("uniform", only, config.uniform, generator)
         points = torch.cat([uniform, near], dim=1)[0]
@@ -113,7 +112,7 @@ class StructuredImplicit(OptimizedShapes):
         loss = (
             errors[: config.uniform].mean() + config.near_weight * errors[config.uniform :].mean()
         )
-        self.optimizer.step(loss, progress.fraction)
+        self.optimizer.step(loss, fraction)
         return {"loss": loss.detach()}
 
     def isosurface(self, latent: Float[Tensor, " latent"] | None = None) -> Isosurface:
@@ -124,7 +123,7 @@ def inside_points(
     shapes: ShapeSet, generator: torch.Generator, count: int = 4096
 ) -> Float[Tensor, "points 3"]:
     """Some samples of the first shape that lie inside, or on the surface of one without inside."""
-    only = torch.zeros(1, dtype=torch.long)
+    only = shapes.first
     drawn = [shapes.draw(pool, only, 8 * count, generator) for pool in ("uniform", "near")]
     inside = torch.cat([points[0][distances[0] < 0] for points, distances in drawn])
     if len(inside) < count // 8:

@@ -17,24 +17,33 @@ from ..fields.voxel_grid import VoxelGridField, grid_shape
 from ..geometry.cameras import Intrinsics
 from ..geometry.gradients import smoothed_gradient
 from ..geometry.rays import Rays, RenderedRays
+from ..kernels import process_group
 from ..kernels import voxel_grid as kernels
 from ..kernels.compilation import num_threads
-from ..kernels.voxel_grid import GridRays, Space
+from ..kernels.repeated_step import ScheduledStep
+from ..kernels.triton_use import uses_triton
+from ..kernels.voxel_grid import GridRays
+from ..sampling.stratified import generator_for
 from ..sampling.visual_hull import visual_hull
 from ..training.losses import surface_share
 from ..training.sparse_adam import SparseAdam
 from .base import TrainingProgress
 from .configuration import for_case
-from .voxel_grid_config import PRESETS, SURFACES, VoxelGridConfig
-from .voxel_space import corners_in_hull, corners_shown_by
+from .voxel_grid_config import (
+    PRESETS,
+    SURFACES,
+    VoxelGridConfig,
+    rate_left,
+    stage_starts,
+    stages,
+)
+from .voxel_space import corners_in_hull, corners_shown_by, space_over
 
 __all__ = ["PRESETS", "SURFACES", "VoxelGrid", "VoxelGridConfig"]
 
 _HULL_RESOLUTION = 96
 _LOOK_RESOLUTION = 32
 """Cells along the bounds at which it is counted how many pictures show a place."""
-_NEAREST = 0.5
-"""Where rays of unbounded scenes begin, in halves of the bounds."""
 _VOXELS_PER_RAY = 700
 """Of an update, where there are few voxels."""
 _MOST_PARTS = 8
@@ -73,7 +82,9 @@ class VoxelGrid:
         self._finest = max(config.resolutions)
         self._pruned_at = 0
         self._batches: RayBatches | None = None
-        space = self._space(self._bounds, config.resolutions[0])
+        self._random: torch.Generator | None = None
+        self._repeated = ScheduledStep[float | Tensor](1, self.device)
+        space = space_over(self._bounds, config.resolutions[0], self.config, self.unbounded)
         stored = torch.ones(grid_shape(space), dtype=torch.bool, device=self.device)
         self._set_field(VoxelGridField(space, stored, config.degree, config.initial_density))
 
@@ -133,7 +144,7 @@ class VoxelGrid:
         full = np.argwhere(hull)
         tight = np.stack([full.min(axis=0) - 0.5, full.max(axis=0) + 1.5]) * cell + bounds[0]
         self._bounds = torch.from_numpy(tight).float()
-        space = self._space(self._bounds, self.config.resolutions[0])
+        space = space_over(self._bounds, self.config.resolutions[0], self.config, self.unbounded)
         stored = corners_in_hull(space, torch.from_numpy(hull), bounds[0], cell)
         self._set_field(
             VoxelGridField(
@@ -143,8 +154,8 @@ class VoxelGrid:
 
     def _leave_out_what_few_see(self, batches: RayBatches) -> None:
         """Starts anew where enough pictures look: before one camera anything fits its picture."""
-        coarse = self._space(self._bounds, _LOOK_RESOLUTION)
-        space = self._space(self._bounds, self.config.resolutions[0])
+        coarse = space_over(self._bounds, _LOOK_RESOLUTION, self.config, self.unbounded)
+        space = space_over(self._bounds, self.config.resolutions[0], self.config, self.unbounded)
         kept = corners_shown_by(batches, self.config.fewest_views, coarse, space)
         if kept.any():
             degree, density = self.config.degree, self.config.initial_density
@@ -157,11 +168,49 @@ class VoxelGrid:
         if self._batches is not batches:
             self._choose_candidates(batches)
             self._batches = batches
+            self._repeated.forget()
         self._refine_if_due(progress.fraction)
         self._prune_if_due(progress.step)
-        count = progress.part_of(self.config.rays)
+        count, rate = progress.part_of(self.config.rays), rate_left(self.config, progress)
+        alone = surface_share(self.config, progress.fraction)
+        learn = self._repeat if self._is_recorded() else self._draw_and_learn
+        loss = learn(batches, count, rate, alone, generator)
+        if progress.step % self.config.smooth_every == 0:
+            self._smooth(rate)
+        self._rays_seen += count
+        return {"loss": loss}
+
+    def _is_recorded(self) -> bool:
+        """On CUDA, but for plain torch, which reads back whether all rays have ended."""
+        there = self.device.type == "cuda" and uses_triton(self._field.rows)
+        return there and process_group.size() == 1
+
+    def _repeat(
+        self, batches: RayBatches, count: int, rate: float, alone: float, generator: torch.Generator
+    ) -> float | Tensor:
+        """`_draw_and_learn`, recorded once and replayed; the device is never waited for."""
+        if self._random is None:
+            # Recorded steps know the generator, so that it stays the same.
+            self._random = generator_for(self.device, generator)
+        random = self._random
+
+        def work(numbers: Float[Tensor, "1"]) -> float | Tensor:
+            return self._draw_and_learn(batches, count, numbers[0], alone, random)
+
+        return self._repeated(work, (count, alone), [rate], random)
+
+    def _draw_and_learn(
+        self,
+        batches: RayBatches,
+        count: int,
+        rate: float | Tensor,
+        alone: float,
+        generator: torch.Generator,
+    ) -> float | Tensor:
+        """All updates of a step, at this share of the learning rates. Returns the loss."""
         batch = batches.draw(count, generator)
-        random = torch.rand(count, 4, generator=generator).to(self.device)
+        here = generator.device
+        random = torch.rand(count, 4, generator=generator, device=here).to(self.device)
         views = batch.rays.views
         assert views is not None
         uses_exposure = self.config.exposure and self.unbounded
@@ -174,19 +223,14 @@ class VoxelGrid:
             batch.rays.origins, batch.rays.directions, batch.rgba,
             random[:, :3].contiguous(), random[:, 3].contiguous(), gains,
         )  # fmt: skip
-        rate = self._rate(progress)
         size = self._rays_of_an_update()
-        alone = surface_share(self.config, progress.fraction)
         results = [self._update(rays[at : at + size], rate, alone) for at in range(0, count, size)]
-        if progress.step % self.config.smooth_every == 0:
-            self._smooth(rate)
         if uses_exposure:
             slope = torch.zeros_like(self._exposure.values)
             slope.index_add_(0, views, torch.cat([gradient for _, gradient in results]) * gains)
             self._exposure.step(slope / count, self.config.exposure_rate * rate)
             self._exposure.values -= self._exposure.values.mean(dim=0)
-        self._rays_seen += count
-        return {"loss": sum(error for error, _ in results) / (3 * count)}
+        return sum(error for error, _ in results) / (3 * count)
 
     def render_rays(self, rays: Rays, normals: bool = False) -> RenderedRays:
         """What the grid shows; normals are those of the density where the ray ends on average."""
@@ -244,7 +288,7 @@ class VoxelGrid:
             )
         self._bounds = state["bounds"].cpu().float()
         space = replace(
-            self._space(self._bounds, self.config.resolutions[0]),
+            space_over(self._bounds, self.config.resolutions[0], self.config, self.unbounded),
             cells_per_unit=float(state["cells_per_unit"]),
         )
         stored = torch.zeros(grid_shape(space), dtype=torch.bool)
@@ -259,33 +303,27 @@ class VoxelGrid:
         self._adam.load_state(_named(state, "adam."))
         self._exposure.load_state(_named(state, "exposure."))
 
-    def _space(self, bounds: Tensor, resolution: int) -> Space:
-        """A grid over the bounds, and any shell, with this many cells along the longest side."""
-        center, sides = bounds.mean(dim=0), bounds[1] - bounds[0]
-        half = float(sides.max()) / 2
-        shell = self.config.shell if self.unbounded else 0.0
-        # One cell more on each side is the border that is never stored.
-        margin = 0.0 if self.unbounded else 3.0 / resolution
-        extent = torch.full((3,), 1 + shell) if self.unbounded else sides / (2 * half) + margin
-        x, y, z = center.tolist()
-        ex, ey, ez = extent.tolist()
-        return Space(
-            center=(x, y, z),
-            half=half,
-            extent=(ex, ey, ez),
-            cells_per_unit=resolution / 2,
-            step=self.config.sample_cells,
-            shell=shell,
-            near=_NEAREST * half if self.unbounded else 0.0,
-            fade=half if self.unbounded else 0.0,
-        )
-
     def _set_field(self, field: VoxelGridField) -> None:
+        self._repeated.forget()
         self._field = field
         self._adam = SparseAdam(field.rows, self._parts, self.config.beta2)
         field.rows = self._adam.values
+        config = self.config
+        rates = config.density_rate, config.color_rate, config.harmonics_rate
+        self._rates = self._by_channel(*rates)
+        self._shares = self._by_channel(config.smooth_density, *2 * [config.smooth_color])
 
-    def _update(self, rays: GridRays, rate: float, surface: float) -> tuple[float | Tensor, Tensor]:
+    def _by_channel(
+        self, density: float, color: float, harmonics: float
+    ) -> Float[Tensor, " channels"]:
+        """What is multiplied by the share of the rates that is left, on the device."""
+        values = torch.full((self._field.rows.shape[1],), harmonics, dtype=torch.float64)
+        values[0], values[1:4] = density, color
+        return values.to(self.device)
+
+    def _update(
+        self, rays: GridRays, rate: float | Tensor, surface: float
+    ) -> tuple[float | Tensor, Tensor]:
         """One update from some rays. Returns the sum of squares and the gains' gradient."""
         config, field = self.config, self._field
         gain_gradient = torch.empty_like(rays.gains)
@@ -294,10 +332,7 @@ class VoxelGrid:
             field.grid, rays, adam.gradients, adam.touched, gain_gradient, spread, surface
         )
         count = len(rays.origins)
-        rates = torch.full((field.rows.shape[1],), config.harmonics_rate * rate)
-        rates[0] = config.density_rate * rate
-        rates[1:4] = config.color_rate * rate
-        self._adam.update(rates, 1 / count)
+        self._adam.update(self._rates * rate, 1 / count)
         return error, gain_gradient
 
     def _rays_of_an_update(self) -> int:
@@ -308,23 +343,11 @@ class VoxelGrid:
     def _smooth(self, rate: float) -> None:
         config, field = self.config, self._field
         if config.smooth_density or config.smooth_color:
-            shares = torch.full((field.rows.shape[1],), config.smooth_color * rate)
-            shares[0] = config.smooth_density * rate
-            self._adam.smooth(field.cells, field.index, field.strides, shares)
-
-    def _rate(self, progress: TrainingProgress) -> float:
-        """Share of the learning rates that is left. A long training ends in calm, a short one must
-        not have stopped learning before its end.
-        """
-        if not progress.step or not progress.fraction:
-            return 1.0
-        num_steps = progress.step / progress.fraction
-        final = self.config.final_rate * min(1.0, self.config.calm_steps / num_steps)
-        return final**progress.fraction
+            self._adam.smooth(field.cells, field.index, field.strides, self._shares * rate)
 
     def _refine_if_due(self, fraction: float) -> None:
-        resolutions = self._stages()
-        due = sum(fraction >= at for at in self._stage_starts(len(resolutions)))
+        resolutions = stages(self.config, self._finest)
+        due = sum(fraction >= at for at in stage_starts(self.config, len(resolutions)))
         while self._stage < due:
             self._stage += 1
             now = self._field.space.cells_per_unit * 2
@@ -334,18 +357,10 @@ class VoxelGrid:
             finer = min(float(resolutions[self._stage]), now * room)
             voxels = len(self._field.rows) * (finer / now) ** 2
             if finer > now and left >= self.config.rays_per_voxel * voxels:
+                self._repeated.forget()  # which holds what an update of the whole table takes
                 self._field.refine(finer / 2, self.config.prune_opacity)
                 del self._adam  # whose table is as large as all else together
                 self._set_field(self._field)
-
-    def _stages(self) -> list[int]:
-        """The resolutions that the pictures are fine enough for."""
-        stages = [size for size in self.config.resolutions if size <= self._finest]
-        return stages or [self.config.resolutions[0]]
-
-    def _stage_starts(self, num_stages: int) -> list[float]:
-        """At which fraction of the budget each finer grid is taken."""
-        return [self.config.finest_at / 3 ** (num_stages - 1 - k) for k in range(1, num_stages)]
 
     def _prune_if_due(self, step: int) -> None:
         """Looks again at what is empty; less often as the grid grows finer and settles."""

@@ -3,6 +3,8 @@
 
 from dataclasses import dataclass
 
+from .base import TrainingProgress
+
 
 @dataclass(frozen=True, kw_only=True)
 class VoxelGridConfig:
@@ -76,3 +78,25 @@ PRESETS: dict[str, VoxelGridConfig] = {
     "standard": VoxelGridConfig(),
     "final": VoxelGridConfig(steps=12_000, degree=2),
 }
+
+
+def rate_left(config: VoxelGridConfig, progress: TrainingProgress) -> float:
+    """Share of the learning rates that is left. A long training ends in calm, a short one must not
+    have stopped learning before its end.
+    """
+    if not progress.step or not progress.fraction:
+        return 1.0
+    num_steps = progress.step / progress.fraction
+    final = config.final_rate * min(1.0, config.calm_steps / num_steps)
+    return final**progress.fraction
+
+
+def stages(config: VoxelGridConfig, finest: int) -> list[int]:
+    """The resolutions that the pictures are fine enough for."""
+    coarse_enough = [size for size in config.resolutions if size <= finest]
+    return coarse_enough or [config.resolutions[0]]
+
+
+def stage_starts(config: VoxelGridConfig, num_stages: int) -> list[float]:
+    """At which fraction of the budget each finer grid is taken."""
+    return [config.finest_at / 3 ** (num_stages - 1 - k) for k in range(1, num_stages)]

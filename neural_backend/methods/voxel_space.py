@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which corners of a voxel grid are worth storing: by silhouettes, or by cameras."""
+"""Where a voxel grid lies, and which of its corners are worth storing."""
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -13,6 +13,34 @@ from ..fields.voxel_grid import grid_shape
 from ..kernels.voxel_grid import Space
 from ..kernels.voxel_grid_reference import unsqueeze
 from ..sampling.seen_space import count_views
+from .voxel_grid_config import VoxelGridConfig
+
+_NEAREST = 0.5
+"""Where rays of unbounded scenes begin, in halves of the bounds."""
+
+
+def space_over(
+    bounds: Float[Tensor, "2 3"], resolution: int, config: VoxelGridConfig, unbounded: bool
+) -> Space:
+    """A grid over the bounds, and any shell, with this many cells along the longest side."""
+    center, sides = bounds.mean(dim=0), bounds[1] - bounds[0]
+    half = float(sides.max()) / 2
+    shell = config.shell if unbounded else 0.0
+    # One cell more on each side is the border that is never stored.
+    margin = 0.0 if unbounded else 3.0 / resolution
+    extent = torch.full((3,), 1 + shell) if unbounded else sides / (2 * half) + margin
+    x, y, z = center.tolist()
+    ex, ey, ez = extent.tolist()
+    return Space(
+        center=(x, y, z),
+        half=half,
+        extent=(ex, ey, ez),
+        cells_per_unit=resolution / 2,
+        step=config.sample_cells,
+        shell=shell,
+        near=_NEAREST * half if unbounded else 0.0,
+        fade=half if unbounded else 0.0,
+    )
 
 
 def corners_in_hull(

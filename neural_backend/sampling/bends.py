@@ -47,7 +47,7 @@ def draw_bends(
     """
     if not (0 <= swing < 1 and 0 <= stretch < 1):
         raise ValueError(f"shares must be in [0, 1), got {swing} and {stretch}")
-    random = torch.rand(4, count, 1, 3, generator=generator).to(device)
+    random = torch.rand(4, count, 1, 3, generator=generator, device=generator.device).to(device)
     return Bends(
         swings=swing * random[0],
         waves=_FEWEST_WAVES + (_MOST_WAVES - _FEWEST_WAVES) * random[1],

@@ -33,7 +33,8 @@ class Grafts(NamedTuple):
         is_above = along > self.places[:, None]
         is_above[:, count:].logical_not_()
         kept = is_above | ~is_above.any(dim=1, keepdim=True)
-        chance = torch.rand(kept.shape, generator=generator).to(points.device)
+        drawn = torch.rand(kept.shape, generator=generator, device=generator.device)
+        chance = drawn.to(points.device)
         # In any order, those that are kept first.
         order = (chance - kept.to(chance)).argsort(dim=1)
         turn = torch.arange(count, device=points.device)[None] % kept.sum(dim=1, keepdim=True)
@@ -43,6 +44,7 @@ class Grafts(NamedTuple):
 
 def draw_grafts(count: int, generator: torch.Generator, device: torch.device) -> Grafts:
     """Random planes through the middle of the cube."""
-    axes = torch.randint(3, (count,), generator=generator)
-    places = _FARTHEST * (2 * torch.rand(count, generator=generator) - 1)
+    here = generator.device
+    axes = torch.randint(3, (count,), generator=generator, device=here)
+    places = _FARTHEST * (2 * torch.rand(count, generator=generator, device=here) - 1)
     return Grafts(axes.to(device), places.to(device))

@@ -36,7 +36,7 @@ class Leans(NamedTuple):
 
 def draw_leans(count: int, lean: float, generator: torch.Generator, device: torch.device) -> Leans:
     """Random slants whose slopes against each of the other axes are at most `lean`."""
-    random = torch.rand(3, count, 3, 3, generator=generator).to(device)
+    random = torch.rand(3, count, 3, 3, generator=generator, device=generator.device).to(device)
     return Leans(
         slopes=lean * (2 * random[0] - 1),
         waves=_FEWEST_WAVES + (_MOST_WAVES - _FEWEST_WAVES) * random[1],

@@ -41,13 +41,17 @@ class ScheduledAdam:
                     "exp_avg_sq": torch.zeros_like(parameter),
                 }
 
-    def step(self, loss: Tensor, fraction: float) -> None:
-        """Descends along the gradient of `loss`; `fraction` of the training is over.
+    def step(self, loss: Tensor, fraction: float | Tensor) -> None:
+        """Descends along the gradient of `loss`; `fraction` of the training is over: a number, or a
+        tensor beside the parameters, as a step that is recorded for CUDA needs it.
 
         Where several processes learn together, of the mean of their losses.
         """
+        # Adam refuses to be recorded without being told so, and warns where it was told in vain.
+        recorded = torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
         for rate, group in zip(self._rates, self._adam.param_groups, strict=True):
             group["lr"] = rate.start * (rate.end / rate.start) ** fraction
+            group["capturable"] = recorded
         self._adam.zero_grad(set_to_none=True)
         (loss / process_group.size()).backward()
         process_group.add_up(*self._gradients())
@@ -60,7 +64,7 @@ class ScheduledAdam:
                     yield parameter.grad
 
     @property
-    def rates(self) -> list[float]:
+    def rates(self) -> list[float | Tensor]:
         """The rate of each group of parameters at the last step."""
         return [group["lr"] for group in self._adam.param_groups]
 

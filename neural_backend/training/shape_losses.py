@@ -43,7 +43,7 @@ def relative_distance_error(
 def distance_slopes(
     distance_fn: DistanceFn,
     points: Float[Tensor, "points 3"],
-    step: float,
+    step: float | Tensor,
 ) -> tuple[Float[Tensor, "points 3"], Float[Tensor, " points"]]:
     """Gradients and Laplacians of a field by central differences over `step`.
 

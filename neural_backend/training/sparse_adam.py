@@ -36,7 +36,11 @@ class SparseAdam:
         beta2: float = 0.999,
     ) -> None:
         self.beta2 = beta2
-        self.steps = 0
+        # Counted on the device, if there is one: a step that is recorded for CUDA counts there.
+        on_cpu = values.device.type == "cpu"
+        self.steps: int | Tensor = (
+            0 if on_cpu else torch.zeros((), dtype=torch.long, device=values.device)
+        )
         rows, channels = values.shape
         # All that an update needs of a row lies together: a row is one place in memory, not many.
         self._table = zeros(rows, (2 + parts) * channels, like=values)
@@ -49,11 +53,12 @@ class SparseAdam:
         self._marks = marks.view(torch.int64)
         """The same memory, read by eights."""
 
-    def step(self, gradient: Float[Tensor, "rows channels"], rate: float) -> None:
+    def step(self, gradient: Float[Tensor, "rows channels"], rate: float | Tensor) -> None:
         """An update of all rows from a whole gradient."""
         self.gradients[0] = gradient
         self.touched.fill_(1)
-        self.update(torch.full((self.values.shape[1],), rate), 1.0)
+        rates = self.values.new_ones(self.values.shape[1], dtype=torch.float64) * rate
+        self.update(rates, 1.0)
 
     def smooth(
         self,
@@ -113,20 +118,23 @@ class SparseAdam:
         """
         tables = {"values": self.values, "squares": self.squares}
         parts = {name: table[:, :channels] for name, table in tables.items()}
-        return {**parts, "steps": torch.tensor(self.steps)}
+        return {**parts, "steps": torch.as_tensor(self.steps).clone()}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Takes back what `state` returned."""
         for name in ("values", "squares"):
             getattr(self, name)[:, : state[name].shape[1]].copy_(state[name])
-        self.steps = int(state["steps"])
+        if isinstance(self.steps, Tensor):
+            self.steps.copy_(state["steps"])
+        else:
+            self.steps = int(state["steps"])
 
     def _spread(self, count: int, task: Callable[[int, int], None]) -> None:
         """Does 0 … count in as many spans as there are tables of gradients."""
         parts = self.gradients.shape[0]
         for_each(lambda part: task(part * count // parts, (part + 1) * count // parts), parts)
 
-    def _update_by_torch(self, rates: Tensor, correct: float, scale: float) -> None:
+    def _update_by_torch(self, rates: Tensor, correct: float | Tensor, scale: float) -> None:
         touched = self.touched.bool()[:, None]
         gradient = self.gradients.sum(dim=0) * scale
         squares = self.beta2 * self.squares + (1 - self.beta2) * gradient.square()

@@ -25,6 +25,12 @@ def test_what_is_drawn_belongs_to_the_shape_that_was_asked_for(pool):
     assert not torch.equal(points[0], points[2])
 
 
+def test_the_first_shape_is_known_by_its_number():
+    both = shapes()
+    points, _ = both.draw("surface", both.first, 64, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(ball()(points), torch.zeros(1, 64), atol=1e-4, rtol=0)
+
+
 def test_draws_follow_the_generator():
     def draw(seed):
         generator = torch.Generator().manual_seed(seed)

@@ -49,6 +49,14 @@ def test_cells_are_those_of_the_finest_level_that_counts():
     assert made.cell(99.0) == 2 / 16
 
 
+def test_levels_may_be_a_tensor():
+    made, points = learned(), torch.rand(50, 3) - 0.5
+    for levels in (0.5, 1.0, 1.1, 2.7, 3.0, 99.0):
+        there = torch.tensor(levels)
+        assert float(made.cell(there)) == made.cell(levels)
+        torch.testing.assert_close(made(points, levels=there), made(points, levels=levels))
+
+
 def test_gradients_are_finite_at_extremes():
     made = learned()
     points = torch.tensor([[0.0, 0.0, 0.5], [1e4, -1e4, 0.0], [-0.5, -1.0, 0.0]])

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import contextlib
 import logging
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from neural_backend.kernels.repeated_step import RepeatedStep
+from neural_backend.kernels.repeated_step import RepeatedStep, ScheduledStep
 
 
 class TapeDeck:
@@ -77,6 +78,40 @@ def test_full_memory_while_recording_is_left_to_the_training(monkeypatch) -> Non
         step()
     with pytest.raises(torch.OutOfMemoryError):
         step()
+
+
+def test_a_scheduled_step_is_told_its_numbers_and_recorded_anew_for_another_kind(
+    monkeypatch,
+) -> None:
+    deck = TapeDeck()
+    generator = put_in(monkeypatch, deck)
+    step, done = ScheduledStep(2, torch.device("cpu")), []
+    places = set()
+
+    def work(numbers: torch.Tensor) -> torch.Tensor:
+        done.append(tuple(numbers.tolist()))
+        places.add(numbers.data_ptr())
+        return numbers
+
+    told = [step(work, kind, (at, 0.5), generator).tolist() for at, kind in enumerate("aaaaaba")]
+    # What is replayed finds its numbers where it found them when it was recorded.
+    assert told == [[at, 0.5] for at in range(7)]
+    assert [int(number) for number, _ in done] == [0, 1, 2, 3, 5, 6]
+    assert len(places) == 1
+    assert deck.replays == 2
+
+
+def test_a_scheduled_step_that_forgets_keeps_nothing_of_what_it_did() -> None:
+    class Table:
+        pass
+
+    step, table = ScheduledStep(1, torch.device("cpu")), Table()
+    there = weakref.ref(table)
+    step(lambda _, held=table: held, "kind", [0.0], torch.Generator())
+    del table
+    assert there() is not None
+    step.forget()
+    assert there() is None
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")

@@ -5,7 +5,6 @@ It has no values, but most operations refuse tensors of two devices there as the
 products and picking by an index do not.
 """
 
-import contextlib
 from dataclasses import asdict
 
 import pytest
@@ -25,38 +24,10 @@ METHODS_IN_TORCH = sorted(set(METHODS) - {"voxel_grid"})
 """The others march by a twin that looks at its values."""
 
 
-class MetaGenerator:
-    """Random numbers without values need no seed."""
-
-    device = META
-
-    def manual_seed(self, _: int) -> "MetaGenerator":
-        return self
-
-
 @pytest.fixture
-def meta(monkeypatch) -> torch.device:
-    """The meta device, with what torch has for CUDA and not for it."""
-    generator, autocast, whole = torch.Generator, torch.autocast, torch.Tensor.__int__
-
-    class Generators:
-        def __new__(cls, device="cpu"):
-            return MetaGenerator() if torch.device(device) == META else generator(device)
-
-    def without_seed(draw):
-        def drawn(*shape, generator=None, **options):
-            seed = {} if isinstance(generator, MetaGenerator) else {"generator": generator}
-            return draw(*shape, **seed, **options)
-
-        return drawn
-
-    def in_any_precision(device: str, **options):
-        return contextlib.nullcontext() if device == "meta" else autocast(device, **options)
-
-    monkeypatch.setattr(torch, "Generator", Generators)
-    for name in ("rand", "randint", "randn"):
-        monkeypatch.setattr(torch, name, without_seed(getattr(torch, name)))
-    monkeypatch.setattr(torch, "autocast", in_any_precision)
+def meta(meta, monkeypatch) -> torch.device:
+    """The meta device, of which numbers may be read where no step is taken."""
+    whole = torch.Tensor.__int__
     # The number of samples, which rendering reads.
     monkeypatch.setattr(torch.Tensor, "__int__", lambda x: 40 if x.is_meta else whole(x))
     # Lists of cells, which are made before anything is learned, have all that they could hold.
@@ -64,7 +35,7 @@ def meta(monkeypatch) -> torch.device:
         "torch.fx.experimental._config.meta_nonzero_assume_all_nonzero", True, raising=False
     )
     monkeypatch.setattr(HashGridMethod, "_budget", lambda _: RayBudget(1 / 4, META))
-    return META
+    return meta
 
 
 @pytest.fixture(scope="module")

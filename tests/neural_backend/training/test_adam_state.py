@@ -30,6 +30,28 @@ def test_steps_are_those_of_the_algorithm_with_falling_rates():
     torch.testing.assert_close(network.weight.detach().double(), weight, rtol=1e-4, atol=1e-5)
 
 
+def test_the_fraction_may_be_a_tensor():
+    networks = []
+    for kind in (float, torch.tensor):
+        network, adam = make()
+        for fraction in (0.0, 0.4, 0.9):
+            adam.step((network(torch.ones(3)) - 5).square().sum(), kind(fraction))
+        networks.append(network)
+    torch.testing.assert_close(networks[1].weight, networks[0].weight, rtol=1e-5, atol=1e-6)
+    assert isinstance(adam.rates[0], torch.Tensor)
+
+
+def test_adam_is_told_that_it_is_recorded_only_while_it_is(monkeypatch):
+    network, adam = make()
+    told = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    for recorded in (False, True, False):
+        monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda now=recorded: now)
+        adam.step(network.weight.square().sum(), 0.5)
+        told.append({group["capturable"] for group in adam._adam.param_groups})
+    assert told == [{False}, {True}, {False}]
+
+
 def test_a_training_goes_on_from_its_tensors():
     def learn(network, adam, steps):
         for _ in range(steps):

@@ -72,3 +72,32 @@ def test_a_resumed_optimiser_goes_on_exactly() -> None:
     assert torch.equal(first.values, second.values)
     with pytest.raises(RuntimeError):
         SparseAdam(torch.zeros(4, 2)).load_state(first.state())
+
+
+def test_steps_may_be_counted_and_rates_told_on_the_device() -> None:
+    gradient = torch.tensor([[1.0, 2.0], [3.0, 4.0], [0.0, -1.0]])
+    here, there = SparseAdam(torch.ones(3, 2)), SparseAdam(torch.ones(3, 2))
+    there.steps = counted = torch.zeros((), dtype=torch.long)
+    for rate in (0.1, 0.02, 0.3):
+        here.step(gradient, rate)
+        there.step(gradient, torch.tensor(rate))
+    torch.testing.assert_close(there.values, here.values, rtol=1e-4, atol=1e-5)
+    assert int(counted) == 3
+    assert {name: value.dtype for name, value in there.state().items()} == {
+        name: value.dtype for name, value in here.state().items()
+    }
+    saved = {name: value.clone() for name, value in there.state().items()}
+    there.step(gradient, 0.1)
+    there.load_state(saved)
+    # A recorded step goes on with the tensor that it knows.
+    assert there.steps is counted
+    assert int(counted) == 3
+    assert isinstance(SparseAdam(torch.ones(3, 2, device="meta")).steps, torch.Tensor)
+
+
+def test_the_number_of_steps_that_was_saved_stays_as_it_was() -> None:
+    adam = SparseAdam(torch.ones(3, 2))
+    adam.steps = torch.zeros((), dtype=torch.long)
+    saved = adam.state()
+    adam.step(torch.ones(3, 2), 0.1)
+    assert saved["steps"] == 0
