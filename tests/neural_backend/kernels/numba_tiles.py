@@ -5,19 +5,23 @@ The steps work on tiles: runs of rays whose samples lie one after another, witho
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from neural_backend.kernels.instant_ngp import cut_tiles
+from neural_backend.kernels.instant_ngp import NetworkSizes, cut_tiles
 from neural_backend.kernels.instant_ngp_numba import (
     Workspace,
+    clear_tail,
+    color_network,
+    density_network,
     drop_hidden,
     make_workspace,
     show_rays,
 )
-from neural_backend.kernels.instant_ngp_training_numba import composite_ray
+from neural_backend.kernels.instant_ngp_training_numba import backpropagate, composite_ray
 from neural_backend.kernels.instant_ngp_types import LossSettings, RayTargets
 from neural_backend.kernels.packed_samples import PackedSamples, pack
 
@@ -99,3 +103,51 @@ def learn(
         by_logits[slots] = torch.from_numpy(work.d_rgb[:3, :count].T)
     told = torch.from_numpy(per_ray)
     return costs, told[:, 3], told[:, :3], by_log_density, by_logits
+
+
+class NetworkSamples(NamedTuple):
+    """What networks are told of samples and of their rays, ray by ray, and what the loss answers.
+
+    `counts` are the samples of each ray, `squeezes` what densities are multiplied by.
+    """
+
+    features: Tensor
+    squeezes: Tensor
+    harmonics: Tensor
+    counts: Tensor
+    by_log_density: Tensor
+    by_logits: Tensor
+
+
+def evaluate_networks(
+    sizes: NetworkSizes, weights: Tensor, samples: NetworkSamples, bfloat16: bool
+) -> list[Tensor]:
+    """`density_network` and `color_network`, then `backpropagate`.
+
+    Of each sample its density, color and the loss's slopes by its features; last those by all
+    weights.
+    """
+    work = make_workspace(sizes.num_features, sizes.width, bfloat16)
+    # What other tiles have left behind must not be seen.
+    for matrix in work:
+        if matrix.dtype == np.float32:
+            matrix[:] = 1e3
+    num_rays, count = len(samples.harmonics), len(samples.features)
+    networks, by_weights = sizes.cut(weights.numpy()), np.zeros(len(weights), np.float32)
+    work.features[:, :count] = samples.features.T.numpy()
+    work.spread[:count] = samples.squeezes.numpy()
+    work.firsts[0], work.firsts[1 : num_rays + 1] = 0, samples.counts.cumsum(dim=0).numpy()
+    work.ray_harmonics[:, :num_rays] = samples.harmonics.T.numpy()
+    clear_tail(work.ray_harmonics, num_rays)
+    clear_tail(work.features, count)
+    density_network(networks, sizes.density_shift, work, count)
+    for matrix in (work.hidden, work.geometry):
+        clear_tail(matrix, count)
+    color_network(networks, work, num_rays, count)
+    density, rgb = work.density[:count].copy(), work.rgb[:3, :count].T.copy()
+    work.density[:count] = samples.by_log_density.numpy()
+    work.d_rgb[:3, :count], work.d_rgb[3] = samples.by_logits.T.numpy(), 0
+    if count:
+        backpropagate(networks, sizes.cut(by_weights), work, num_rays, count)
+    found = density, rgb, work.d_features[:, :count].T.copy(), by_weights
+    return [torch.from_numpy(part) for part in found]

@@ -29,7 +29,7 @@ BETAS, EPSILON, RATE = (0.9, 0.99), 1e-15, 0.01
 
 
 @pytest.mark.parametrize("shape", [(0, 4), (1, 1), (1025, 1), (300, 4), (70, 2)])
-@pytest.mark.parametrize("louder", [1e-30, 1e-20, 1.0, 1e8])
+@pytest.mark.parametrize("louder", [0.0, 1e-30, 1e-20, 1.0, 1e8])
 @pytest.mark.parametrize("step", [1, 700])
 def test_each_twin_steps_as_plain_torch_and_leaves_out_what_has_no_slope(
     shape, louder, step, twin, device
