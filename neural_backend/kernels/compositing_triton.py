@@ -11,6 +11,9 @@ from .compositing import Composited
 from .packed_samples import PackedSamples
 from .packed_samples_triton import lanes
 
+_OPAQUE = tl.constexpr(90.0)
+"""In single precision nothing passes an optical depth beyond this."""
+
 
 def composite(
     density: Float[Tensor, " slots"],
@@ -62,14 +65,28 @@ def _slots(firsts, counts, row, alive, SAMPLES: tl.constexpr):
 
 
 @triton.jit
+def _optical_depth(density, places, inside, length):
+    """That of each sample, as far as it makes a difference."""
+    depth = tl.load(density + places, mask=inside, other=0.0) * length
+    # Sums up to an opaque sample, less its own depth, would have lost what is before it. Not the
+    # smaller of both: that would hide NaN.
+    return tl.where(depth > _OPAQUE, _OPAQUE, depth)
+
+
+@triton.jit
 def _weigh(optical_depth):
     """What is left behind each sample, and how much each shows."""
     reached = tl.cumsum(optical_depth, axis=1)
     before = tl.exp(optical_depth - reached)
+    return tl.exp(-reached), before * _hidden(optical_depth)
+
+
+@triton.jit
+def _hidden(optical_depth):
+    """The share of the light from behind that is taken away."""
     # The first terms of 1 - exp(-x): the difference would cancel for thin samples.
     thin = optical_depth * (1 - optical_depth * (0.5 - optical_depth / 6))
-    hidden = tl.where(optical_depth < 0.01, thin, 1 - tl.exp(-optical_depth))
-    return tl.exp(-reached), before * hidden
+    return tl.where(optical_depth < 0.01, thin, 1 - tl.exp(-optical_depth))
 
 
 @triton.jit(do_not_specialize=["rays"])
@@ -82,7 +99,7 @@ def _composite(
     places, inside = _slots(firsts, counts, row, alive, SAMPLES)
     length = tl.load(lengths + places, mask=inside, other=0.0)
     t = tl.load(t_mids + places, mask=inside, other=0.0)
-    optical_depth = tl.load(density + places, mask=inside, other=0.0) * length
+    optical_depth = _optical_depth(density, places, inside, length)
     _, weight = _weigh(optical_depth)
     tl.store(weights + places, weight, mask=inside)
     of_ray = seen + (CHANNELS + 3) * row
@@ -90,7 +107,7 @@ def _composite(
         color = tl.load(rgb + CHANNELS * places + channel, mask=inside, other=0.0)
         tl.store(of_ray + channel, tl.sum(weight * color, axis=1), mask=alive)
     all_depth = tl.sum(optical_depth, axis=1)
-    tl.store(of_ray + CHANNELS, 1 - tl.exp(-all_depth), mask=alive)
+    tl.store(of_ray + CHANNELS, _hidden(all_depth), mask=alive)
     tl.store(of_ray + CHANNELS + 1, tl.sum(weight * t, axis=1), mask=alive)
     place = t / (1 + t)
     moment = weight * place
@@ -111,7 +128,7 @@ def _gradients(
     places, inside = _slots(firsts, counts, row, alive, SAMPLES)
     length = tl.load(lengths + places, mask=inside, other=0.0)
     t = tl.load(t_mids + places, mask=inside, other=0.0)
-    optical_depth = tl.load(density + places, mask=inside, other=0.0) * length
+    optical_depth = _optical_depth(density, places, inside, length)
     behind, weight = _weigh(optical_depth)
 
     # By the weight of each sample. Of the distortion: the distances to all others by their weights.

@@ -6,8 +6,6 @@ The parts are those of `instant_ngp_numba` and `instant_ngp_training_numba`, wit
 others come from the deformation.
 """
 
-import math
-
 from .compilation import jit
 from .deformation_numba import bend, fill_conditions, keep_bent, unbend
 from .hash_grid_numba import encode
@@ -21,6 +19,7 @@ from .instant_ngp_numba import (
     fill_harmonics,
     place_point,
     place_samples,
+    show_rays,
 )
 from .instant_ngp_training_numba import backpropagate, composite_ray, hand_over
 from .ray_marching_numba import spread_samples
@@ -132,17 +131,7 @@ def render_rays(networks, deformation, hashed, guide, batch, work, bent, seen, f
         count = drop_hidden(work, num_rays, 7.0)
         clear_tail(work.geometry, count)
         color_network(networks, work, num_rays, count)
-        for ray in range(num_rays):
-            behind = 1.0
-            seen[start + ray, :] = 0
-            for s in range(work.firsts[ray], work.firsts[ray + 1]):
-                left = behind * math.exp(-work.density[s] * work.lengths[s])
-                weight = behind - left
-                for channel in range(3):
-                    seen[start + ray, channel] += weight * work.rgb[channel, s]
-                seen[start + ray, 3] += weight
-                seen[start + ray, 4] += weight * work.t_mids[s]
-                behind = left
+        show_rays(work, seen, start, num_rays)
 
 
 @jit

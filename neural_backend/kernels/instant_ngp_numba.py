@@ -288,6 +288,31 @@ def encode_tile(hashed, work, count):
 
 
 @jit
+def passing_share(work, s):
+    """How much of the light from behind passes a sample.
+
+    In double precision: a thin sample's weight is the difference between this and 1.
+    """
+    return math.exp(-np.float64(work.density[s]) * work.lengths[s])
+
+
+@jit
+def show_rays(work, seen, start, num_rays):
+    """Adds up a tile's samples, front to back, in the rows of `seen` from `start` on."""
+    for ray in range(num_rays):
+        behind = 1.0
+        seen[start + ray, :] = 0
+        for s in range(work.firsts[ray], work.firsts[ray + 1]):
+            left = behind * passing_share(work, s)
+            weight = behind - left
+            for channel in range(3):
+                seen[start + ray, channel] += weight * work.rgb[channel, s]
+            seen[start + ray, 3] += weight
+            seen[start + ray, 4] += weight * work.t_mids[s]
+            behind = left
+
+
+@jit
 def render_rays(networks, hashed, guide, batch, work, seen, first, last):
     """Fills rows first … last - 1 of `seen`: red, green, blue, accumulation, weighted depth."""
     at_once = min(TILE // guide.samples, MAX_RAYS)
@@ -301,14 +326,4 @@ def render_rays(networks, hashed, guide, batch, work, seen, first, last):
         count = drop_hidden(work, num_rays, 7.0)
         clear_tail(work.geometry, count)
         color_network(networks, work, num_rays, count)
-        for ray in range(num_rays):
-            behind = 1.0
-            seen[start + ray, :] = 0
-            for s in range(work.firsts[ray], work.firsts[ray + 1]):
-                left = behind * math.exp(-work.density[s] * work.lengths[s])
-                weight = behind - left
-                for channel in range(3):
-                    seen[start + ray, channel] += weight * work.rgb[channel, s]
-                seen[start + ray, 3] += weight
-                seen[start + ray, 4] += weight * work.t_mids[s]
-                behind = left
+        show_rays(work, seen, start, num_rays)

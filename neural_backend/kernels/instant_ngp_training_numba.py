@@ -21,6 +21,7 @@ from .instant_ngp_numba import (
     encode_tile,
     fill_harmonics,
     mask_gradient,
+    passing_share,
     sample_tile,
 )
 
@@ -55,7 +56,8 @@ def _slope_distortion(work, first, last, weight_after, moment_after, scale):
         slope = place * (weight_before - weight_after) - moment_before + moment_after
         slope = 2 * scale * (slope + weight * work.lengths[s] * squeeze * squeeze / 3)
         work.spread[s] = slope
-        total += weight * slope
+        # As it is told, rounded: an opaque sample would feel the difference, times its depth.
+        total += weight * work.spread[s]
         weight_before += weight
         moment_before += weight * place
     return total / 2
@@ -99,7 +101,7 @@ def composite_ray(batch, loss, work, row, ray, per_ray):
     red = green = blue = 0.0
     behind, moment = 1.0, 0.0
     for s in range(first, last):
-        left = behind * math.exp(-work.density[s] * work.lengths[s])
+        left = behind * passing_share(work, s)
         weight = behind - left
         work.weights[s] = weight
         moment += weight * work.t_mids[s] / (1 + work.t_mids[s])

@@ -23,8 +23,12 @@ def triton(monkeypatch) -> torch.device:
 
 
 @pytest.fixture(params=["numba", "triton"])
-def device(request) -> torch.device:
-    """The device on which a kernel with both twins is asked."""
-    if request.param == "numba":
-        return torch.device("cpu")
-    return request.getfixturevalue("triton")
+def twin(request) -> str:
+    """Which twin of a kernel is asked."""
+    return request.param
+
+
+@pytest.fixture
+def device(twin, request) -> torch.device:
+    """The device on which that twin is asked."""
+    return request.getfixturevalue("triton") if twin == "triton" else torch.device("cpu")

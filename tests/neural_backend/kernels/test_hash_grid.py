@@ -23,7 +23,7 @@ def random_table(layout, generator) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-@pytest.mark.parametrize(("device", "count"), CASES, indirect=["device"])
+@pytest.mark.parametrize(("twin", "count"), CASES)
 def test_the_kernels_equal_their_twin_forward_and_backward(name, count, device):
     layout, generator = LAYOUTS[name], torch.Generator().manual_seed(count)
     points = torch.rand(count, 3, generator=generator).to(device)
@@ -39,7 +39,7 @@ def test_the_kernels_equal_their_twin_forward_and_backward(name, count, device):
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-@pytest.mark.parametrize(("device", "count"), CASES, indirect=["device"])
+@pytest.mark.parametrize(("twin", "count"), CASES)
 def test_points_get_the_gradient_that_the_twin_gives_them(name, count, device):
     layout, generator = LAYOUTS[name], torch.Generator().manual_seed(count)
     # Some lie outside, where the border is seen along one axis or more.

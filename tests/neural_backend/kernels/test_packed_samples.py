@@ -10,6 +10,7 @@ from neural_backend.kernels.packed_samples import (
     keep_visible_by_torch,
     pack,
 )
+from tests.neural_backend.kernels import numba_tiles
 
 
 def make_samples(rays: int, most: int, slots: int) -> PackedSamples:
@@ -59,14 +60,17 @@ def test_rays_without_room_for_all_of_their_samples_have_none() -> None:
 @pytest.mark.parametrize(("rays", "most"), [(0, 8), (1, 1), (3, 7), (200, 32), (9, 130)])
 @pytest.mark.parametrize("thickness", [0.0, 3.0, 1e6])
 @pytest.mark.parametrize("opaque_depth", [0.0, 1.0, math.inf])
-def test_triton_keeps_what_the_twin_keeps(rays, most, thickness, opaque_depth, triton) -> None:
+def test_each_twin_keeps_what_plain_torch_keeps(
+    rays, most, thickness, opaque_depth, twin, device
+) -> None:
     samples = make_samples(rays, most, rays * most)
     # Round numbers, whose sums are exact: no rounding decides what is seen.
     density = thickness * torch.randint(0, 3, (rays * most,))
     round_lengths = (samples.lengths * 8).round() / 8
     samples = samples._replace(lengths=round_lengths)
     slots = rays * most
-    kept = keep_visible(density.to(triton), to(samples, triton), slots, opaque_depth)
+    function = numba_tiles.keep_visible if twin == "numba" else keep_visible
+    kept = function(density.to(device), to(samples, device), slots, opaque_depth)
     expected = keep_visible_by_torch(density.double(), samples, slots, opaque_depth)
     assert by_ray(kept) == by_ray(expected)
     assert torch.equal(kept.looked_at.cpu(), expected.looked_at)
