@@ -214,13 +214,16 @@ def _forward(
             hidden = tl.maximum(_times(hidden, tl.trans(middle), PRECISE), 0.0)
         result = _times(hidden, tl.trans(last), PRECISE)
         if HEAD == _COLOR:
-            _store_rows(out, tl.sigmoid(result), row, inside, 3, OUTPUTS)
+            # Below this a color is 0. Not the larger of both, here and below: that would hide NaN.
+            color = tl.sigmoid(tl.where(result < -80, -80.0, result))
+            _store_rows(out, color, row, inside, 3, OUTPUTS)
         else:
             _store_rows(out, result, row, inside, num_outputs, OUTPUTS)
         if HEAD == _DENSITY:
             log_density = tl.sum(tl.where(tl.arange(0, OUTPUTS) == 0, result, 0.0), axis=1) + shift
             near = tl.load(squeeze + row, mask=inside, other=0.0)
-            tl.store(density + row, tl.exp(tl.minimum(log_density, _LARGEST)) * near, mask=inside)
+            log_density = tl.where(log_density > _LARGEST, _LARGEST, log_density)
+            tl.store(density + row, tl.exp(log_density) * near, mask=inside)
 
 
 @triton.jit(do_not_specialize=["points", "tiles", "start"])

@@ -115,8 +115,8 @@ class NetworkSamples(NamedTuple):
     squeezes: Tensor
     harmonics: Tensor
     counts: Tensor
-    by_log_density: Tensor
-    by_logits: Tensor
+    by_density: Tensor
+    by_color: Tensor
 
 
 def evaluate_networks(
@@ -145,8 +145,10 @@ def evaluate_networks(
         clear_tail(matrix, count)
     color_network(networks, work, num_rays, count)
     density, rgb = work.density[:count].copy(), work.rgb[:3, :count].T.copy()
-    work.density[:count] = samples.by_log_density.numpy()
-    work.d_rgb[:3, :count], work.d_rgb[3] = samples.by_logits.T.numpy(), 0
+    # Slopes by the logarithm of the density, and by what a sigmoid makes the color from.
+    work.density[:count] = samples.by_density.numpy() * density
+    by_logits = samples.by_color.numpy() * rgb * (1 - rgb)
+    work.d_rgb[:3, :count], work.d_rgb[3] = by_logits.T, 0
     if count:
         backpropagate(networks, sizes.cut(by_weights), work, num_rays, count)
     found = density, rgb, work.d_features[:, :count].T.copy(), by_weights

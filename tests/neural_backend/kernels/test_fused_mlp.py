@@ -1,12 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-from itertools import pairwise
+from functools import partial
 
 import pytest
 import torch
 
-from neural_backend.kernels.fused_mlp import mlp, mlp_by_torch
+from neural_backend.kernels.fused_mlp import (
+    Gathered,
+    Layers,
+    color_by_torch,
+    color_mlp,
+    density_by_torch,
+    density_mlp,
+    mlp,
+    mlp_by_torch,
+)
 from neural_backend.kernels.instant_ngp import NetworkSizes
-from neural_backend.kernels.instant_ngp_types import LARGEST_EXPONENT
 from tests.neural_backend.kernels.numba_tiles import NetworkSamples, evaluate_networks
 
 SIZES = {
@@ -16,31 +24,21 @@ SIZES = {
 }
 """A field's two networks."""
 
-OTHERS = {"three hidden layers": (20, 32, 32, 32, 3), "narrow": (3, 16, 1)}
-"""Widths of networks that no kernel of the CPU has."""
+OTHERS = {
+    "three hidden layers": Layers(0, ((32, 20), (32, 32), (32, 32), (3, 32))),
+    "narrow": Layers(5, ((16, 3), (1, 16))),
+    "gathers": Layers(2, ((32, 9), (32, 5), (32, 32), (7, 32)), gathers=True),
+}
+"""Shapes of networks that no kernel of the CPU has."""
 
 
-class PreciseMLP(torch.autograd.Function):
-    """Triton's network with factors in single precision."""
+def be_precise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has Triton's networks multiply in single precision."""
+    from neural_backend.kernels import fused_mlp_triton
 
-    @staticmethod
-    def forward(ctx, inputs, *matrices):
-        from neural_backend.kernels import fused_mlp_triton
-
-        ctx.save_for_backward(inputs, *matrices)
-        return fused_mlp_triton.forward(inputs, list(matrices), precise=True)
-
-    @staticmethod
-    def backward(ctx, slope):
-        from neural_backend.kernels import fused_mlp_triton
-
-        inputs, *matrices = ctx.saved_tensors
-        by_inputs, by_matrices = fused_mlp_triton.gradients(inputs, matrices, slope, precise=True)
-        return by_inputs, *by_matrices
-
-
-def precise_mlp(inputs: torch.Tensor, matrices: list[torch.Tensor]) -> torch.Tensor:
-    return PreciseMLP.apply(inputs, *matrices)
+    for name in ("forward", "gradients"):
+        function = partial(getattr(fused_mlp_triton, name), precise=True)
+        monkeypatch.setattr(fused_mlp_triton, name, function)
 
 
 def make(sizes: NetworkSizes, points: int, louder: float) -> tuple[torch.Tensor, NetworkSamples]:
@@ -64,22 +62,18 @@ def make(sizes: NetworkSizes, points: int, louder: float) -> tuple[torch.Tensor,
 
 
 def evaluate(
-    function, sizes: NetworkSizes, weights: torch.Tensor, samples: NetworkSamples
+    density_of, color_of, sizes: NetworkSizes, weights: torch.Tensor, samples: NetworkSamples
 ) -> list[torch.Tensor]:
     """What `numba_tiles.evaluate_networks` tells, by automatic differentiation."""
     features, weights = (part.clone().requires_grad_() for part in (samples.features, weights))
-    networks = sizes.cut(weights)
-    geometry = function(features, [networks.density_hidden, networks.density_out])
-    layers = [torch.cat([networks.color_geometry, networks.color_direction], dim=1)]
-    layers += [networks.color_hidden] * (sizes.color_layers - 1) + [networks.color_out]
-    along = samples.harmonics.repeat_interleave(samples.counts, dim=0)
-    logits = function(torch.cat([geometry, along], dim=1), layers)[:, :3]
-    exponents = (geometry[:, 0] + sizes.density_shift).clamp(max=LARGEST_EXPONENT)
-    slopes = torch.autograd.grad(
-        (geometry[:, 0], logits), (features, weights), (samples.by_log_density, samples.by_logits)
-    )
-    seen = exponents.exp() * samples.squeezes, logits.sigmoid()
-    return [part.detach() for part in (*seen, *slopes)]
+    given = sizes.density_network, sizes.density_shift, samples.squeezes
+    density, geometry = density_of(features, weights, *given)
+    rays = torch.arange(len(samples.harmonics), device=features.device)
+    along = Gathered(samples.harmonics, rays.repeat_interleave(samples.counts))
+    rgb = color_of(geometry, weights, sizes.color_network, along)
+    slopes = samples.by_density, samples.by_color
+    found = torch.autograd.grad((density, rgb), (features, weights), slopes)
+    return [part.detach() for part in (density, rgb, *found)]
 
 
 def changed(samples: NetworkSamples, to: torch.device | torch.dtype) -> NetworkSamples:
@@ -96,10 +90,10 @@ def both(
     if twin == "numba":
         found = evaluate_networks(sizes, weights, samples, bfloat16)
     else:
-        function = mlp if bfloat16 else precise_mlp
-        found = evaluate(function, sizes, weights.to(device), changed(samples, device))
+        there = weights.to(device), changed(samples, device)
+        found = evaluate(density_mlp, color_mlp, sizes, *there)
     exact = weights.double(), changed(samples, torch.float64)
-    expected = evaluate(mlp_by_torch, sizes, *exact)
+    expected = evaluate(density_by_torch, color_by_torch, sizes, *exact)
     return [(part.cpu().double(), wanted) for part, wanted in zip(found, expected, strict=True)]
 
 
@@ -109,8 +103,10 @@ def both(
     [(0, 1.0), (1, 1.0), (200, 1.0), (1000, 1.0), (200, 0.0), (200, 1e-6), (200, 1e4)],
 )
 def test_each_twins_networks_are_plain_torchs_forward_and_backward(
-    name, points, louder, twin, device
+    name, points, louder, twin, device, monkeypatch
 ) -> None:
+    if twin == "triton":
+        be_precise(monkeypatch)
     for found, expected in both(SIZES[name], points, louder, False, twin, device):
         assert found.isfinite().all()
         largest = float(expected.abs().max()) if expected.numel() else 0.0
@@ -125,20 +121,24 @@ def test_in_bfloat16_only_its_rounding_is_lost(name, twin, device) -> None:
         assert 1e-4 < (found - expected).norm() / expected.norm() < most
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("layers", OTHERS.values(), ids=OTHERS)
 @pytest.mark.parametrize("points", [0, 1, 1000])
-def test_triton_has_networks_of_other_shapes_too(name, points, triton) -> None:
+def test_triton_has_networks_of_other_shapes_too(layers, points, triton, monkeypatch) -> None:
+    be_precise(monkeypatch)
     generator = torch.Generator().manual_seed(points)
-    matrices = [
-        torch.randn(rows, columns, generator=generator) / columns**0.5
-        for columns, rows in pairwise(OTHERS[name])
-    ]
-    inputs = torch.randn(points, OTHERS[name][0], generator=generator)
-    slope = torch.randn(points, OTHERS[name][-1], generator=generator)
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator)
+
+    matrices = [random(*shape).flatten() / shape[1] ** 0.5 for shape in layers.shapes]
+    weights = torch.cat([random(layers.start), *matrices, random(2)])
+    inputs, slope = random(points, layers.shapes[0][1]), random(points, layers.shapes[-1][0])
+    rows = random(points, layers.shapes[1][1])
     results = []
-    for function, to in ((precise_mlp, triton), (mlp_by_torch, torch.float64)):
-        given = [part.detach().to(to).requires_grad_() for part in (inputs, *matrices)]
-        seen = function(given[0], given[1:])
+    for function, to in ((mlp, triton), (mlp_by_torch, torch.float64)):
+        given = [part.to(to).detach().requires_grad_() for part in (inputs, weights)]
+        more = Gathered(rows.to(to)) if layers.gathers else None
+        seen = function(*given, layers, more)
         results.append((seen, *torch.autograd.grad(seen, given, slope.to(to))))
     for found, expected in zip(*results, strict=True):
         torch.testing.assert_close(found.cpu().double(), expected, atol=1e-4, rtol=1e-4)
