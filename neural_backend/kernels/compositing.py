@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What rays see of their samples: plain torch, or Triton where it can run."""
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -31,23 +32,32 @@ def composite(
     density: Float[Tensor, " slots"],
     rgb: Float[Tensor, "slots channels"],
     samples: PackedSamples,
+    inverse_near: float = math.inf,
 ) -> Composited:
     """Adds up the samples of rays, in order from the camera; differentiable in density and color.
+
+    Closer to the camera than 1 / `inverse_near` gradients of density and of the first three
+    channels fade away (`fade_gradients`).
 
     Source: Max 1995, "Optical models for direct volume rendering"; for the distortion Barron et al.
         2022, "Mip-NeRF 360", eq. 15, with t / (1 + t) for s.
     """
     if uses_triton(density):
-        return Composited(*_TritonComposite.apply(density, rgb, samples))
-    return composite_by_torch(density, rgb, samples)
+        return Composited(*_TritonComposite.apply(density, rgb, samples, inverse_near))
+    return composite_by_torch(density, rgb, samples, inverse_near)
 
 
 def composite_by_torch(
     density: Float[Tensor, " slots"],
     rgb: Float[Tensor, "slots channels"],
     samples: PackedSamples,
+    inverse_near: float = math.inf,
 ) -> Composited:
     """The twin of `compositing_triton`, for any device and precision."""
+    if math.isfinite(inverse_near):
+        density = fade_gradients(density, samples.t_mids, inverse_near)
+        color = fade_gradients(rgb[:, :3], samples.t_mids[:, None], inverse_near)
+        rgb = torch.cat([color, rgb[:, 3:]], dim=1)
     places, inside = samples.slots()
     t_mids, lengths = samples.t_mids[places], samples.lengths[places] * inside
     flat, by_ray = places.flatten(), places.shape
@@ -73,23 +83,34 @@ def composite_by_torch(
     )
 
 
+def fade_gradients(
+    values: Float[Tensor, "*slots"], t_mids: Float[Tensor, "*slots"], inverse_near: float
+) -> Float[Tensor, "*slots"]:
+    """`values`, through which closer to the camera than 1 / `inverse_near` only a share of a
+    gradient passes: the square of the distance, as their pictures cover so much more.
+    """
+    share = (t_mids * inverse_near).clamp(max=1).square()
+    return values * share + (values * (1 - share)).detach()
+
+
 class _TritonComposite(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, density: Tensor, rgb: Tensor, samples: PackedSamples
+        ctx: Any, density: Tensor, rgb: Tensor, samples: PackedSamples, inverse_near: float
     ) -> tuple[Tensor, ...]:
         from . import compositing_triton
 
         given = density.detach().contiguous(), rgb.detach().contiguous()
         ctx.save_for_backward(*given)
-        ctx.samples = samples
+        ctx.samples, ctx.inverse_near = samples, inverse_near
         seen = compositing_triton.composite(*given, samples)
         ctx.mark_non_differentiable(seen.weights)
         return tuple(seen)
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, Tensor, None, None]:
         from . import compositing_triton
 
         given = *ctx.saved_tensors, ctx.samples
-        return *compositing_triton.gradients(*given, *slopes[:4]), None
+        found = compositing_triton.gradients(*given, *slopes[:4], ctx.inverse_near)
+        return *found, None, None

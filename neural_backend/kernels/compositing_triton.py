@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Adding up the samples of rays in Triton, forward and backward; nothing is kept in between."""
 
+import math
+
 import torch
 import triton
 import triton.language as tl
@@ -41,17 +43,19 @@ def gradients(
     by_accumulation: Float[Tensor, " rays"],
     by_depth: Float[Tensor, " rays"],
     by_distortion: Float[Tensor, " rays"],
+    inverse_near: float = math.inf,
 ) -> tuple[Float[Tensor, " slots"], Float[Tensor, "slots channels"]]:
     """The loss's slopes by density and color, from those by what `composite` returned."""
     rays = len(samples.firsts)
     by_density, by_rgb = torch.zeros_like(density), torch.zeros_like(rgb)
     if rays:
         width, block = lanes(samples.most)
-        others = torch.stack([by_accumulation, by_depth, by_distortion], dim=1)
-        slopes = torch.cat([by_color, others], dim=1)
+        fades = math.isfinite(inverse_near)
+        slopes = by_color, by_accumulation, by_depth, by_distortion
         _gradients[(triton.cdiv(rays, block),)](
-            density, rgb, *samples[1:5], slopes, by_density, by_rgb, rays,
-            CHANNELS=rgb.shape[-1], RAYS=block, SAMPLES=width,
+            density, rgb, *samples[1:5], *slopes, *(slope.stride(0) for slope in slopes),
+            by_density, by_rgb, rays, inverse_near if fades else 0.0,
+            CHANNELS=rgb.shape[-1], FADES=fades, RAYS=block, SAMPLES=width,
         )  # fmt: skip
     return by_density, by_rgb
 
@@ -120,8 +124,10 @@ def _composite(
 
 @triton.jit(do_not_specialize=["rays"])
 def _gradients(
-    density, rgb, t_mids, lengths, firsts, counts, slopes, by_density, by_rgb, rays,
-    CHANNELS: tl.constexpr, RAYS: tl.constexpr, SAMPLES: tl.constexpr,
+    density, rgb, t_mids, lengths, firsts, counts, by_color, by_accumulation, by_depth,
+    by_distortion, color_stride, accumulation_stride, depth_stride, distortion_stride,
+    by_density, by_rgb, rays, inverse_near,
+    CHANNELS: tl.constexpr, FADES: tl.constexpr, RAYS: tl.constexpr, SAMPLES: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64) * RAYS + tl.arange(0, RAYS)
     alive = row < rays
@@ -140,18 +146,24 @@ def _gradients(
     moment_behind = tl.cumsum(moment, axis=1, reverse=True) - moment
     distances = place * (weight_before - weight_behind) - moment_before + moment_behind
     own = weight * length / ((1 + t) * (1 + t)) / 3
-    of_ray = slopes + (CHANNELS + 3) * row
-    by_distortion = tl.load(of_ray + CHANNELS + 2, mask=alive, other=0.0)[:, None]
-    by_depth = tl.load(of_ray + CHANNELS + 1, mask=alive, other=0.0)[:, None]
-    by_weight = by_depth * t + 2 * by_distortion * (distances + own)
+    apart = tl.load(by_distortion + distortion_stride * row, mask=alive, other=0.0)[:, None]
+    away = tl.load(by_depth + depth_stride * row, mask=alive, other=0.0)[:, None]
+    by_weight = away * t + 2 * apart * (distances + own)
+    share = tl.full((RAYS, SAMPLES), 1.0, tl.float32)
+    if FADES:
+        near = tl.minimum(t * inverse_near, 1.0)
+        share = near * near
     for channel in tl.static_range(CHANNELS):
-        slope = tl.load(of_ray + channel, mask=alive, other=0.0)[:, None]
+        slope = tl.load(by_color + color_stride * row + channel, mask=alive, other=0.0)[:, None]
         by_weight += slope * tl.load(rgb + CHANNELS * places + channel, mask=inside, other=0.0)
-        tl.store(by_rgb + CHANNELS * places + channel, slope * weight, mask=inside)
+        by_channel = slope * weight
+        if channel < 3:
+            by_channel *= share
+        tl.store(by_rgb + CHANNELS * places + channel, by_channel, mask=inside)
 
     # More optical depth shows more of a sample, and less of all behind it.
     hidden = tl.cumsum(by_weight * weight, axis=1, reverse=True) - by_weight * weight
     escaped = tl.exp(-tl.sum(optical_depth, axis=1))[:, None]
-    by_accumulation = tl.load(of_ray + CHANNELS, mask=alive, other=0.0)[:, None]
-    slope = by_weight * behind - hidden + by_accumulation * escaped
-    tl.store(by_density + places, slope * length, mask=inside)
+    all_hidden = tl.load(by_accumulation + accumulation_stride * row, mask=alive, other=0.0)
+    slope = by_weight * behind - hidden + all_hidden[:, None] * escaped
+    tl.store(by_density + places, slope * length * share, mask=inside)

@@ -10,11 +10,12 @@ from torch import Tensor
 from ..fields.instant_ngp import InstantNGPField
 from ..kernels import process_group
 from ..kernels.adam import step_size, take_step
-from ..kernels.compositing import Composited, composite
+from ..kernels.compositing import Composited, composite, fade_gradients
 from ..kernels.instant_ngp import StepResult
 from ..kernels.instant_ngp_types import AdamSettings, LossSettings, MovingRayTargets, RayTargets
 from ..kernels.packed_samples import PackedSamples, keep_visible
 from ..kernels.ray_budget import RayBudget
+from ..kernels.ray_loss import costs, ray_loss
 from ..kernels.ray_marching import Guide, march
 from ..kernels.triton_use import uses_triton
 
@@ -111,30 +112,26 @@ class AutogradField:
             gains, targets = (
                 part.index_select(0, samples.rays) for part in (log_gains.exp(), rays.targets)
             )
-            return _costs(gains * rgb - targets, loss.huber).sum(dim=-1, keepdim=True)
+            return costs(gains * rgb - targets, loss.huber).sum(dim=-1, keepdim=True)
 
         samples = self._visible(rays, guide, loss.opaque_depth)
         looked_at = samples.looked_at
         with torch.enable_grad():
             more = missed_alone if loss.surface > 0 else None
             seen, shifts = self._look(rays, samples, loss.inverse_near, more)
-            color, escaped = seen.color[:, :3], 1 - seen.accumulation
-            shown = log_gains.exp() * color + escaped[:, None] * rays.backgrounds
-            errors = (shown - rays.targets) * looked_at[:, None]
-            squares = errors.square()
-            total = _costs(errors, loss.huber).sum()
-            if loss.surface > 0:
-                behind = _costs(rays.backgrounds - rays.targets, loss.huber).sum(dim=-1)
-                alone = seen.color[:, 3].sum() + (escaped * behind * looked_at).sum()
-                total = torch.lerp(total, alone, loss.surface)
-            if loss.distortion > 0:
-                total = total + loss.distortion * seen.distortion.sum()
+            missed = ray_loss(seen, log_gains, rays, looked_at, loss)
+            total = missed.total
             if shifts is not None:
                 total = total + rest * (seen.weights * shifts.square().sum(dim=-1)).sum()
         *slopes, d_gains = torch.autograd.grad(total, (*self._parameters(), log_gains))
-        each = squares.detach().sum(dim=1)
-        used = samples.counts.sum()
-        result = StepResult(each.sum(), total.detach(), used, d_gains, each, looked_at)
+        result = StepResult(
+            missed.squared_error,
+            total.detach(),
+            samples.counts.sum(),
+            d_gains,
+            missed.squared_errors,
+            looked_at,
+        )
         return result, tuple(slopes)
 
     def _parameters(self) -> tuple[Tensor, ...]:
@@ -206,11 +203,10 @@ class AutogradField:
         owners, t_mids = samples.rays, samples.t_mids
         density, geometry, shifts = self._ask(rays, owners, t_mids)
         rgb = self._color(rays, owners, geometry)
-        fade = (t_mids * inverse_near).clamp(max=1).square()
-        density, rgb = _fade(density, fade), _fade(rgb, fade[:, None])
         if more is not None:
-            rgb = torch.cat([rgb, more(rgb)], dim=-1)
-        return composite(density, rgb, samples), shifts
+            faded = fade_gradients(rgb, t_mids[:, None], inverse_near)
+            rgb = torch.cat([rgb, more(faded)], dim=-1)
+        return composite(density, rgb, samples, inverse_near), shifts
 
 
 def sample_points(
@@ -221,20 +217,6 @@ def sample_points(
     """Where the samples at these distances along their owners lie, in the unit frame."""
     along = t_mids[:, None] * rays.directions.index_select(0, owners)
     return rays.origins.index_select(0, owners) + along
-
-
-def _costs(errors: Tensor, huber: float) -> Tensor:
-    """The squares of errors, or straight beyond `huber`."""
-    squares = errors.square()
-    if huber <= 0:
-        return squares
-    sizes = errors.abs()
-    return torch.where(sizes <= huber, squares / huber, 2 * sizes - huber)
-
-
-def _fade(values: Tensor, share: Tensor) -> Tensor:
-    """`values`, through which only this share of a gradient passes."""
-    return values * share + (values * (1 - share)).detach()
 
 
 def take_adam_step(

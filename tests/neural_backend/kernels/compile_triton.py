@@ -22,15 +22,19 @@ from neural_backend.kernels import (
     hash_grid_triton,
     packed_samples_triton,
     pixel_rays_triton,
+    ray_loss_triton,
     ray_marching_triton,
     ray_targets_triton,
     voxel_grid_triton,
 )
 from neural_backend.kernels.fused_mlp import Color, Density, Gathered, Layers, Linear
 from neural_backend.kernels.hash_grid import hash_grid_layout
+from neural_backend.kernels.instant_ngp_types import LossSettings, RayTargets
 from neural_backend.kernels.pixel_rays import PixelTables
 from neural_backend.kernels.ray_marching import Guide
 from neural_backend.kernels.voxel_grid import GridRays, Space
+
+LOSS = LossSettings(0.1, 2.0, 9.2, 0.01, 0.3)
 
 compiled: Counter[str] = Counter()
 
@@ -98,7 +102,9 @@ for channels in (3, 4):
     kept = packed_samples_triton.empty_samples(8, 32, 100, points.device)
     samples = torch.rand(100), torch.rand(100, channels), kept
     compositing_triton.composite(*samples)
-    compositing_triton.gradients(*samples, torch.rand(8, channels), ones, ones, ones)
+    compositing_triton.gradients(*samples, torch.rand(8, channels), ones, ones, ones, 2.0)
+    pixels = (torch.rand(8, 3), RayTargets(*[torch.rand(8, 3)] * 9), ones > 0)
+    ray_loss_triton.ray_loss(torch.rand(8, channels), ones, ones, *pixels, LOSS)
 
 shared = Gathered(torch.zeros(8, 16), torch.zeros(300, dtype=torch.int32))
 for shapes, more, head in (

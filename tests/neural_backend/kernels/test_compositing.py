@@ -194,8 +194,9 @@ def costs(errors: torch.Tensor, huber: float) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("thickness", "channels"), [(0.0, 3), (1e-3, 3), (10.0, 3), (1e6, 3), (10.0, 1), (10.0, 4)]
 )
+@pytest.mark.parametrize("inverse_near", [math.inf, 2.0])
 def test_tritons_sums_and_slopes_by_each_of_them_are_those_of_the_twin(
-    rays, samples, thickness, channels, triton
+    rays, samples, thickness, channels, inverse_near, triton
 ) -> None:
     """Any channels, weights of samples, and slopes by what the CPU's step has no loss of."""
     *values, samples = make_samples(rays, samples, thickness, channels)
@@ -204,7 +205,7 @@ def test_tritons_sums_and_slopes_by_each_of_them_are_those_of_the_twin(
     results = []
     for function, dtype in ((composite, torch.float32), (composite_by_torch, torch.float64)):
         density, rgb = (part.to(dtype).clone().requires_grad_() for part in values)
-        seen = function(density, rgb, moved(samples, dtype))
+        seen = function(density, rgb, moved(samples, dtype), inverse_near)
         wanted = [slope.to(density) for slope in slopes]
         by_both = torch.autograd.grad(seen[:4], (density, rgb), wanted)
         results.append([*seen, *by_both])
