@@ -92,7 +92,17 @@ class DeformableNGPField(nn.Module):
         Float[Tensor, " points"], Float[Tensor, "points geometry"], Float[Tensor, "points 3"]
     ]:
         """Density per unit length, what colors are made from, and the displacement."""
-        cube, squeeze = self.canonical.to_cube(points)
+        return self.density_in_cube(*self.canonical.to_cube(points), conditions)
+
+    def density_in_cube(
+        self,
+        cube: Float[Tensor, "points 3"],
+        squeeze: Float[Tensor, " points"],
+        conditions: Float[Tensor, "points conditions"],
+    ) -> tuple[
+        Float[Tensor, " points"], Float[Tensor, "points geometry"], Float[Tensor, "points 3"]
+    ]:
+        """`unit_density` at what the canonical field's `to_cube` says of points."""
         shift, features = self.deform(cube, conditions)
         encoded = torch.cat([self.canonical.encoding(cube + shift), features], dim=-1)
         return *self.canonical.density_of_features(encoded, squeeze), shift

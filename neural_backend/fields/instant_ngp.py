@@ -69,7 +69,12 @@ class InstantNGPField(nn.Module):
         self, points: Float[Tensor, "points 3"]
     ) -> tuple[Float[Tensor, " points"], Float[Tensor, "points geometry"]]:
         """Density per unit length at points of the unit frame, and what colors are made from."""
-        cube, squeeze = self.to_cube(points)
+        return self.density_in_cube(*self.to_cube(points))
+
+    def density_in_cube(
+        self, cube: Float[Tensor, "points 3"], squeeze: Float[Tensor, " points"]
+    ) -> tuple[Float[Tensor, " points"], Float[Tensor, "points geometry"]]:
+        """`unit_density` at what `to_cube` says of points."""
         return self.density_of_features(self.encoding(cube), squeeze)
 
     def to_cube(

@@ -6,6 +6,7 @@ one vector load or one vector atomic. Tables may be of half precision; sums are 
 """
 
 from functools import lru_cache
+from itertools import pairwise
 
 import torch
 import triton
@@ -58,15 +59,12 @@ def table_gradient(
             points.contiguous(), slope.contiguous(), levels, gradients, extra, len(points),
             FEATURES=layout.features_per_level, BLOCK=_BLOCK,
         )  # fmt: skip
-    whole = gradients[extra:]
-    start = 0
-    for first, last in zip(layout.offsets[:-1], layout.offsets[1:], strict=True):
-        copies = _extra_copies(last - first)
-        if copies:
-            end = start + copies * (last - first)
-            whole[first:last] += gradients[start:end].view(copies, last - first, -1).sum(dim=0)
-            start = end
-    return whole
+        largest = max(_contended_entries(layout), default=0) * layout.features_per_level
+        if largest:
+            _add_copies[(triton.cdiv(largest, _BLOCK), len(layout.resolutions))](
+                gradients, levels, extra, layout.features_per_level, BLOCK=_BLOCK
+            )
+    return gradients[extra:]
 
 
 def point_gradient(
@@ -84,6 +82,12 @@ def point_gradient(
             LEVELS=len(layout.resolutions), FEATURES=layout.features_per_level, BLOCK=_BLOCK,
         )  # fmt: skip
     return out
+
+
+def _contended_entries(layout: HashGridLayout) -> list[int]:
+    """Of each level that has copies, how many entries."""
+    sizes = [last - first for first, last in pairwise(layout.offsets)]
+    return [entries for entries in sizes if _extra_copies(entries)]
 
 
 def _extra_copies(entries: int) -> int:
@@ -190,6 +194,23 @@ def _add_to_table(
         places = (first + entry)[:, None] * FEATURES + features
         some = (inside & (weight != 0))[:, None]
         tl.atomic_add(gradients + places, weight[:, None] * seen, some, sem="relaxed")
+
+
+@triton.jit(do_not_specialize=["extra"])
+def _add_copies(gradients, levels, extra, features, BLOCK: tl.constexpr):
+    """Adds to the table what its levels' copies hold."""
+    level = tl.program_id(1)
+    first = tl.load(levels + 5 * level + 1)
+    size = tl.load(levels + 5 * level + 2) * features
+    copies = tl.load(levels + 5 * level + 3)
+    start = tl.load(levels + 5 * level + 4) * features
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < tl.where(copies > 0, size, 0)
+    whole = gradients + (extra + first) * features + at
+    total = tl.load(whole, mask=inside, other=0.0)
+    for copy in range(copies):
+        total += tl.load(gradients + start + copy * size + at, mask=inside, other=0.0)
+    tl.store(whole, total, mask=inside)
 
 
 @triton.jit(do_not_specialize=["count"])

@@ -10,7 +10,8 @@ from ..kernels.instant_ngp import StepResult
 from ..kernels.instant_ngp_types import AdamSettings, LossSettings, MovingRayTargets, RayTargets
 from ..kernels.ray_budget import RayBudget
 from ..kernels.ray_marching import Guide
-from .instant_ngp_autograd import AutogradField, sample_points, take_adam_step
+from .instant_ngp_autograd import AutogradField, adam_size, take_adam_step
+from .sample_places import place_samples
 
 _POINTS_AT_ONCE = 2**18
 
@@ -86,7 +87,8 @@ class AutogradDeformableField:
         weights = self.field.weights.detach()
         first, second = self.moments
         given = weights, slope, first, second
-        take_adam_step(*given, adam, deformation_rate, None, self.average)
+        size = adam_size(weights, adam, deformation_rate)
+        take_adam_step(*given, adam, size, None, self.average)
         return result
 
 
@@ -128,4 +130,5 @@ class _CanonicalField(AutogradField):
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         assert isinstance(rays, MovingRayTargets)
         conditions = rays.conditions.index_select(0, owners)
-        return self.moving.unit_density(sample_points(rays, owners, t_mids), conditions)
+        places = place_samples(rays, owners, t_mids, self.field)
+        return self.moving.density_in_cube(*places, conditions)

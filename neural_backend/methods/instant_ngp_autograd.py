@@ -18,6 +18,7 @@ from ..kernels.ray_budget import RayBudget
 from ..kernels.ray_loss import costs, ray_loss
 from ..kernels.ray_marching import Guide, march
 from ..kernels.triton_use import uses_triton
+from .sample_places import place_samples
 
 _RAYS_AT_ONCE = 2**17
 _POINTS_AT_ONCE = 2**19
@@ -142,10 +143,13 @@ class AutogradField:
         first, second, weights_first, weights_second = self.moments
         rounded = self.field.encoding.rounded
         averages = self._averages or (None, None)
+        size = adam_size(table, adam, adam.table_rate)
         given = table, slopes[0], first, second
-        take_adam_step(*given, adam, adam.table_rate, rounded, averages[0])
+        take_adam_step(*given, adam, size, rounded, averages[0])
+        if adam.weight_rate is not adam.table_rate:
+            size = adam_size(weights, adam, adam.weight_rate)
         given = weights, slopes[1], weights_first, weights_second
-        take_adam_step(*given, adam, adam.weight_rate, None, averages[1])
+        take_adam_step(*given, adam, size, None, averages[1])
 
     def _visible(
         self, rays: RayTargets | MovingRayTargets, guide: Guide, opaque_depth: float
@@ -183,7 +187,8 @@ class AutogradField:
         t_mids: Float[Tensor, " slots"],
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Density, what colors are made from, and displacements where there are any."""
-        return *self.field.unit_density(sample_points(rays, owners, t_mids)), None
+        places = place_samples(rays, owners, t_mids, self.field)
+        return *self.field.density_in_cube(*places), None
 
     def _color(
         self, rays: RayTargets | MovingRayTargets, owners: Int[Tensor, " slots"], geometry: Tensor
@@ -209,14 +214,12 @@ class AutogradField:
         return composite(density, rgb, samples, inverse_near), shifts
 
 
-def sample_points(
-    rays: RayTargets | MovingRayTargets,
-    owners: Int[Tensor, " slots"],
-    t_mids: Float[Tensor, " slots"],
-) -> Float[Tensor, "slots 3"]:
-    """Where the samples at these distances along their owners lie, in the unit frame."""
-    along = t_mids[:, None] * rays.directions.index_select(0, owners)
-    return rays.origins.index_select(0, owners) + along
+def adam_size(values: Tensor, adam: AdamSettings, rate: float | Tensor) -> Float[Tensor, ""]:
+    """What `take_adam_step` is told of a learning rate, beside the values."""
+    size = step_size(rate, (adam.beta1, adam.beta2), adam.step)
+    if isinstance(size, Tensor):
+        return size
+    return torch.full((), size, dtype=values.dtype, device=values.device)
 
 
 def take_adam_step(
@@ -225,13 +228,10 @@ def take_adam_step(
     first: Tensor,
     second: Tensor,
     adam: AdamSettings,
-    rate: float | Tensor,
+    size: Float[Tensor, ""],
     rounded: Tensor | None = None,
     average: Tensor | None = None,
 ) -> None:
     """One step of Adam, leaving out values whose slope is zero; copies and averages follow."""
     betas = adam.beta1, adam.beta2
-    size = step_size(rate, betas, adam.step)
-    if not isinstance(size, Tensor):
-        size = torch.full((), size, dtype=values.dtype, device=values.device)
     take_step(values, slope, first, second, betas, adam.epsilon, size, rounded, average, adam.keep)

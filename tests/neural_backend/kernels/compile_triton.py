@@ -25,6 +25,7 @@ from neural_backend.kernels import (
     ray_loss_triton,
     ray_marching_triton,
     ray_targets_triton,
+    sample_places_triton,
     voxel_grid_triton,
 )
 from neural_backend.kernels.fused_mlp import Color, Density, Gathered, Layers, Linear
@@ -94,6 +95,9 @@ for alike, times in ((1, None), (0, ones)):
     poses = torch.rand(8, 3, 3), points[:8], times
     tables = PixelTables(colors, numbers, numbers, points[:8], *poses, alike)
     pixel_rays_triton.pixel_rays(numbers, tables)
+
+for unbounded in (False, True):
+    sample_places_triton.place(points, points, numbers, ones, unbounded)
 
 ray_targets_triton.place(points, points, points[0], 2.0, points[:2], 0.05)
 ray_targets_triton.show(torch.rand(8, 4), torch.rand(8, 5), numbers, points)
