@@ -66,7 +66,7 @@ class DeepSDFConfig:
     code_rate: LearningRate = 1e-3
     final_code_rate: LearningRate = 6e-5
     fit_steps: Annotated[int, Limits(0, 10**6)] = 800
-    fit_points: Annotated[int, Limits(4, 2**20)] = 8000
+    fit_points: Annotated[int, Limits(4, 2**18)] = 8000
     fit_rate: LearningRateOrZero = 5e-3
     fit_prior: Weight = 1e-4
     variants: Annotated[int, Limits(1, 1024)] = 1

@@ -71,8 +71,8 @@ Width = Annotated[int, Limits(1, 2048)]
 SkipDepth = Annotated[int, Limits(3, 32)]
 """Layers of a network, one of which the input joins anew."""
 NumRays = Annotated[int, Limits(1, 2**16)]
-NumPoints = Annotated[int, Limits(1, 2**20)]
-NumPointsOrZero = Annotated[int, Limits(0, 2**20)]
+NumPoints = Annotated[int, Limits(1, 2**18)]
+NumPointsOrZero = Annotated[int, Limits(0, 2**18)]
 
 Levels = Annotated[int, Limits(1, 32)]
 FeaturesPerLevel = Annotated[int, Limits(2, 4, multiple_of=2)]
