@@ -97,7 +97,7 @@ def as_markdown(documented: type) -> str:
 
 
 def presets_of(method: str) -> str:
-    """The fields of a method's configuration, their values in each preset, what else they may be."""
+    """A method's settings, their values in each preset, and what else they may be."""
     from neural_backend.methods.limits import limits_of
     from neural_backend.methods.registry import config_of_preset
 
