@@ -207,6 +207,7 @@ class FitImageProperties:
         description=tooltip(messages.FitImage, "scale"),
         default=10.0,
         min=1e-3,
+        max=1e4,
         options=FORGET,
     )
     steps: IntProperty(

@@ -97,19 +97,28 @@ def as_markdown(documented: type) -> str:
 
 
 def presets_of(method: str) -> str:
-    """The fields of a method's configuration and their values in each preset."""
+    """A method's settings, their values in each preset, and what else they may be."""
+    from neural_backend.methods.limits import limits_of
     from neural_backend.methods.registry import config_of_preset
 
     names = ("draft", "standard", "final")
     presets = {name: config_of_preset(place_of(method), method, name) for name in names}
+    kind = type(presets[names[0]])
+    hints, limits = get_type_hints(kind), limits_of(kind)
     lines = [
-        "| setting | " + " | ".join(f"`{name}`" for name in names) + " |",
-        "|---" * (len(names) + 1) + "|",
+        "| setting | " + " | ".join(f"`{name}`" for name in names) + " | allowed |",
+        "|---" * (len(names) + 2) + "|",
     ]
-    for member in fields(presets[names[0]]):
+    for member in fields(kind):
         values = [str(getattr(presets[name], member.name)) for name in names]
-        lines.append(f"| `{member.name}` | " + " | ".join(values) + " |")
+        allowed = str(limits.get(member.name) or choices_of(hints[member.name]))
+        lines.append(f"| `{member.name}` | " + " | ".join([*values, allowed]) + " |")
     return "\n".join(lines) + "\n"
+
+
+def choices_of(kind: Any) -> str:
+    """What a setting without limits may be."""
+    return "yes or no" if kind is bool else ", ".join(map(str, get_args(kind)))
 
 
 def automatic_methods() -> str:

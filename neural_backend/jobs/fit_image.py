@@ -4,6 +4,7 @@
 import time
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from ..datasets.images import read_picture
 from ..datasets.picture_files import PICTURE_ERRORS
 from ..fields.image_field import ENCODINGS, ImageField, draw
+from ..methods.configuration import config_from_dict
 from ..methods.image_fitting import ImageFittingConfig, fit_image
 from ..protocol.errors import JobError
 from ..protocol.messages import Event, FitImage, ImageFitted, Progress
@@ -31,14 +33,15 @@ def run(job: FitImage) -> Generator[Event, None, None]:
     """
     output = Path(job.output).expanduser()
     _check_options(job, output)
+    given: dict[str, Any] = {"encoding": job.encoding, "scale": job.scale}
+    if job.steps:
+        given["steps"] = job.steps
+    config = config_from_dict(ImageFittingConfig, given)
     picture = _read(Path(job.image).expanduser())
     # Colors count as much as they are opaque; what is invisible need not be learned.
     picture[..., :3] *= picture[..., 3:]
     channels = 3 if (picture[..., 3] == 1).all() else 4
     truth = picture[..., :channels]
-    config = ImageFittingConfig(encoding=job.encoding, scale=job.scale)
-    if job.steps:
-        config = ImageFittingConfig(encoding=job.encoding, scale=job.scale, steps=job.steps)
     image = torch.from_numpy(truth).to(choose_device(job.device))
     started = time.monotonic()
     field = yield from _told(job, image, config)
@@ -111,8 +114,4 @@ def _check_options(job: FitImage, output: Path) -> None:
     if not 0 <= job.width <= _WIDEST:
         raise JobError(
             f"A picture cannot be {job.width} pixels wide.", f"Choose from 1 to {_WIDEST}."
-        )
-    if not job.scale > 0 or job.steps < 0:
-        raise JobError(
-            f"A scale of {job.scale:g} or {job.steps} steps mean nothing.", "Choose more than 0."
         )

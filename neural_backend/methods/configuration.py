@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Strict configurations: frozen dataclasses from JSON values and from `name=value` texts."""
+"""Strict configurations: frozen dataclasses from JSON values and from `name=value` texts.
+
+What a field's type and `Limits` do not allow is refused, and so is what a configuration itself
+refuses: a `__post_init__` that raises ValueError says which settings contradict each other.
+"""
 
 import types
-from collections.abc import Iterable
-from dataclasses import fields, replace
+from collections.abc import Callable, Iterable
+from dataclasses import MISSING, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ..protocol.errors import JobError
+from .limits import limits_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -18,16 +23,14 @@ def config_from_dict(kind: type[Config], values: dict[str, Any]) -> Config:
     """The configuration that `values` describe; absent fields keep their defaults.
 
     Raises:
-        JobError: where a name is unknown or a value does not have its field's type.
+        JobError: where a name is unknown, or a value does not have its field's type, is beyond its
+            limits or contradicts another.
     """
     hints = get_type_hints(kind)
-    names = [field.name for field in fields(kind)]
     for name in values:
-        if name not in names:
-            raise JobError(
-                f"{kind.__name__} has no setting {name!r}.", f"Its settings are {', '.join(names)}."
-            )
-    return kind(**{name: _checked(value, hints[name], name) for name, value in values.items()})
+        _refuse_unknown(kind, name)
+    typed = {name: _checked(value, hints[name], name) for name, value in values.items()}
+    return _within_limits(kind, typed, lambda: kind(**typed))
 
 
 def apply_settings(config: Config, settings: Iterable[str]) -> Config:
@@ -38,8 +41,8 @@ def apply_settings(config: Config, settings: Iterable[str]) -> Config:
     Raises:
         JobError: where a text is no `name=value`, a name is unknown or a value does not fit.
     """
-    hints = get_type_hints(type(config))
-    names = [field.name for field in fields(config)]
+    kind = type(config)
+    hints = get_type_hints(kind)
     changes = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
@@ -48,13 +51,40 @@ def apply_settings(config: Config, settings: Iterable[str]) -> Config:
             raise JobError(
                 f"The setting {setting!r} is not of the form name=value.", "Write name=value."
             )
-        if name not in names:
-            raise JobError(
-                f"{type(config).__name__} has no setting {name!r}.",
-                f"Its settings are {', '.join(names)}.",
-            )
+        _refuse_unknown(kind, name)
         changes[name] = _checked(_parsed(text.strip(), hints[name]), hints[name], name)
-    return replace(config, **changes)
+    return _within_limits(kind, changes, lambda: replace(config, **changes))
+
+
+def _refuse_unknown(kind: "type[DataclassInstance]", name: str) -> None:
+    names = [field.name for field in fields(kind)]
+    if name not in names:
+        raise JobError(
+            f"{kind.__name__} has no setting {name!r}.", f"Its settings are {', '.join(names)}."
+        )
+
+
+def _within_limits(
+    kind: type[Config], values: dict[str, Any], build: Callable[[], Config]
+) -> Config:
+    """What `build` makes of values of the right types, unless they make no sense."""
+    for name, limits in limits_of(kind).items():
+        given = values.get(name)
+        for number in given if isinstance(given, tuple) else (given,):
+            if number is not None and not limits.allow(number):
+                raise JobError(f"{name} must be {limits}, got {number}.", _usual(kind, name))
+    try:
+        return build()
+    except ValueError as error:
+        raise JobError(f"{error}.", "Change one of these settings.") from error
+
+
+def _usual(kind: "type[DataclassInstance]", name: str) -> str:
+    (default,) = (field.default for field in fields(kind) if field.name == name)
+    if default is MISSING:
+        return "Correct its value."
+    usual = ",".join(map(str, default)) if isinstance(default, tuple) else default
+    return f"Its usual value is {usual}."
 
 
 def for_case(config: Config, case: str) -> Config:

@@ -2,7 +2,7 @@
 """A family of shapes as one network and a code for each."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,18 @@ from ..sampling.bends import Bends, draw_bends
 from ..sampling.stratified import generator_for
 from ..training.adam_state import Rate, ScheduledAdam
 from ..training.shape_losses import clamped_distance_error, code_prior
+from .limits import (
+    LearningRate,
+    LearningRateOrZero,
+    Limits,
+    NumPointsOrZero,
+    NumSteps,
+    Octaves,
+    ShareBelowOne,
+    Weight,
+    Width,
+    refuse_no_points,
+)
 from .shape_base import Observation, OptimizedShapes, at_most_one
 
 _POINTS_TO_COMPARE = 512
@@ -38,28 +50,32 @@ class DeepSDFConfig:
         up to `swing` and stretched by up to `stretch`.
     """
 
-    steps: int = 100_000
-    latent_dim: int = 256
-    width: int = 512
-    depth: int = 8
-    frequencies: int = 0
-    shapes: int = 64
-    near: int = 15_564
-    uniform: int = 820
-    limit: float = 0.1
-    prior: float = 1e-4
-    code_deviation: float = 0.01
-    learning_rate: float = 5e-4
-    final_learning_rate: float = 3e-5
-    code_rate: float = 1e-3
-    final_code_rate: float = 6e-5
-    fit_steps: int = 800
-    fit_points: int = 8000
-    fit_rate: float = 5e-3
-    fit_prior: float = 1e-4
-    variants: int = 1
-    swing: float = 0.5
-    stretch: float = 0.15
+    steps: NumSteps = 100_000
+    latent_dim: Width = 256
+    width: Width = 512
+    depth: Annotated[int, Limits(2, 32, multiple_of=2)] = 8
+    frequencies: Octaves = 0
+    shapes: Annotated[int, Limits(1, 4096)] = 64
+    near: NumPointsOrZero = 15_564
+    uniform: NumPointsOrZero = 820
+    limit: Annotated[float, Limits(0.0001, 100.0)] = 0.1
+    prior: Weight = 1e-4
+    code_deviation: Annotated[float, Limits(0.0, 10.0)] = 0.01
+    learning_rate: LearningRate = 5e-4
+    final_learning_rate: LearningRate = 3e-5
+    code_rate: LearningRate = 1e-3
+    final_code_rate: LearningRate = 6e-5
+    fit_steps: Annotated[int, Limits(0, 10**6)] = 800
+    fit_points: Annotated[int, Limits(4, 2**18)] = 8000
+    fit_rate: LearningRateOrZero = 5e-3
+    fit_prior: Weight = 1e-4
+    variants: Annotated[int, Limits(1, 1024)] = 1
+    swing: ShareBelowOne = 0.5
+    stretch: ShareBelowOne = 0.15
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where settings contradict each other."""
+        refuse_no_points(self, "near", "uniform")
 
 
 _SMALL = DeepSDFConfig(

@@ -2,7 +2,7 @@
 """A hash grid behind a deformation: scenes that move, learned in minutes."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -23,17 +23,30 @@ from .deformable_ngp_autograd import AutogradDeformableField
 from .hash_grid_method import HashGridMethod
 from .instant_ngp_config import (
     SURFACES,
+    HardPixelChoices,
     InstantNGPConfig,
+    KernelWidth,
+    OccupancyVisits,
+    SamplesPerStep,
     build_field,
     most_steps,
     multiplies_bfloat16,
 )
+from .limits import LevelResolution, Levels, Limits, Octaves, Share, ShareBelowOne, Weight
 from .moving_hull import moving_hull
 
 __all__ = ["PRESETS", "SURFACES", "DeformableNGP", "DeformableNGPConfig"]
 
 _SIDES = 2
 """Pictures of a moment, on average, that make a capture many-sided."""
+_MOST_CELLS = 2**30
+"""Of the occupancy of all slices, which the kernels number with 31 bits."""
+
+HandedOn = Annotated[int, Limits(0, 64, multiple_of=4)]
+"""The CPU's kernels take features by fours."""
+Reach = Annotated[float, Limits(0.0001, 10.0)]
+DeformationRate = Annotated[float, Limits(0.0, 10.0)]
+Slices = Annotated[int, Limits(1, 256)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,33 +74,43 @@ class DeformableNGPConfig(InstantNGPConfig):
     Source: Yang et al. 2024, "Deformable 3D Gaussians", sec. 3.3 (noise on the time, fading).
     """
 
-    levels_cuda: int = 6
-    finest_cuda: int = 512
-    position_octaves: int = 4
-    time_octaves: int = 4
-    deformation_width: int = 64
-    handed_on: int = 0
-    reach: float = 0.1
-    deformation_rate: float = 0.2
-    rest: float = 0.0
-    time_noise: float = 0.0
-    slices: int = 8
-    occupancy_visits: int = 2**15
-    hull_share: float = 0.5
-    hull_margin: int = 1
-    deformation_width_unbounded: int = 32
-    handed_on_unbounded: int = 16
-    reach_unbounded: float = 0.05
-    deformation_rate_unbounded: float = 0.1
-    samples_per_step_unbounded: int = 2**12
-    final_samples_per_step_unbounded: int = 2**13
-    decay_from_unbounded: float = 0.7
-    hard_pixels_unbounded: int = 4
-    handed_on_many_sided: int = 16
-    deformation_rate_many_sided: float = 0.4
-    slices_many_sided: int = 64
-    hull_share_many_sided: float = 0.0
-    hard_pixels_many_sided: int = 4
+    levels_cuda: Levels = 6
+    finest_cuda: LevelResolution = 512
+    position_octaves: Octaves = 4
+    time_octaves: Octaves = 4
+    deformation_width: KernelWidth = 64
+    handed_on: HandedOn = 0
+    reach: Reach = 0.1
+    deformation_rate: DeformationRate = 0.2
+    rest: Weight = 0.0
+    time_noise: Share = 0.0
+    slices: Slices = 8
+    occupancy_visits: OccupancyVisits = 2**15
+    hull_share: Share = 0.5
+    hull_margin: Annotated[int, Limits(0, 8)] = 1
+    deformation_width_unbounded: KernelWidth = 32
+    handed_on_unbounded: HandedOn = 16
+    reach_unbounded: Reach = 0.05
+    deformation_rate_unbounded: DeformationRate = 0.1
+    samples_per_step_unbounded: SamplesPerStep = 2**12
+    final_samples_per_step_unbounded: SamplesPerStep = 2**13
+    decay_from_unbounded: ShareBelowOne = 0.7
+    hard_pixels_unbounded: HardPixelChoices = 4
+    handed_on_many_sided: HandedOn = 16
+    deformation_rate_many_sided: DeformationRate = 0.4
+    slices_many_sided: Slices = 64
+    hull_share_many_sided: Share = 0.0
+    hard_pixels_many_sided: HardPixelChoices = 4
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where settings contradict each other."""
+        super().__post_init__()
+        for name in ("slices", "slices_many_sided"):
+            if getattr(self, name) * self.occupancy_resolution**3 > _MOST_CELLS:
+                raise ValueError(
+                    f"{name} times the cube of occupancy_resolution must not be more than "
+                    f"{_MOST_CELLS}, got {getattr(self, name)} and {self.occupancy_resolution}"
+                )
 
 
 PRESETS: dict[str, DeformableNGPConfig] = {

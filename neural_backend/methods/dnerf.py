@@ -19,6 +19,7 @@ from .base import TrainingProgress
 from .hierarchical_method import HierarchicalMethod
 from .hierarchical_rays import HierarchicalRays
 from .learner import Learner
+from .limits import NumSteps, Octaves, Share, SkipDepth, Width
 from .nerf_config import NeRFConfig, make_field, network_names
 
 
@@ -35,13 +36,13 @@ class DNeRFConfig(NeRFConfig):
     Differs: each ray of a step may be of another time; the authors' program takes all of one image.
     """
 
-    steps: int = 800_000
+    steps: NumSteps = 800_000
     one_network: bool = True
-    deformation_width: int = 256
-    deformation_depth: int = 8
-    deformation_frequencies: int = 10
-    time_frequencies: int = 4
-    curriculum: float = 0.125
+    deformation_width: Width = 256
+    deformation_depth: SkipDepth = 8
+    deformation_frequencies: Octaves = 10
+    time_frequencies: Octaves = 4
+    curriculum: Share = 0.125
 
 
 PRESETS: dict[str, DNeRFConfig] = {

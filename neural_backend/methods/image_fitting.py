@@ -8,12 +8,14 @@ dimensional domains", sec. 6.2 and appendix.
 import math
 from collections.abc import Generator
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..fields.image_field import ImageField, pixel_points
+from ..fields.image_field import ImageEncoding, ImageField, pixel_points
+from .limits import LearningRate, Limits, NumPoints, NumSteps, Width
 
 
 @dataclass(frozen=True)
@@ -25,14 +27,14 @@ class ImageFittingConfig:
         learning rate that falls to a hundredth, for a CPU.
     """
 
-    encoding: str = "gaussian"
-    scale: float = 10.0
-    steps: int = 1500
-    batch: int = 4096
-    features: int = 128
-    width: int = 128
-    depth: int = 3
-    learning_rate: float = 2e-3
+    encoding: ImageEncoding = "gaussian"
+    scale: Annotated[float, Limits(0.001, 10000.0)] = 10.0
+    steps: NumSteps = 1500
+    batch: NumPoints = 4096
+    features: Annotated[int, Limits(1, 4096)] = 128
+    width: Width = 128
+    depth: Annotated[int, Limits(1, 32)] = 3
+    learning_rate: LearningRate = 2e-3
 
 
 def fit_image(

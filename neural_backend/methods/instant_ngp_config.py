@@ -3,6 +3,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float, UInt8
@@ -11,7 +12,29 @@ from torch import Tensor
 from ..fields.instant_ngp import InstantNGPField
 from ..kernels.dense_numba import has_fast_bfloat16
 from ..kernels.hash_grid import hash_grid_layout
+from ..kernels.instant_ngp_numba import TILE
 from ..kernels.ray_marching import Guide, Steps
+from .limits import (
+    FeaturesPerLevel,
+    LearningRate,
+    LearningRateOrZero,
+    LevelResolution,
+    Levels,
+    Limits,
+    Log2Entries,
+    NumSteps,
+    Share,
+    ShareBelowOne,
+    Weight,
+    refuse_more,
+)
+
+KernelWidth = Annotated[int, Limits(4, 512, multiple_of=4)]
+"""Of a layer whose rows the CPU's kernels take by fours."""
+SamplesPerStep = Annotated[int, Limits(TILE, 2**22)]
+"""At least those of one ray."""
+HardPixelChoices = Annotated[int, Limits(1, 64)]
+OccupancyVisits = Annotated[int, Limits(1, 2**24)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,53 +62,63 @@ class InstantNGPConfig:
     Differs: steps are a sixteenth of the paper's size on a CPU, where many small ones learn faster.
     """
 
-    steps: int = 6000
-    levels: int = 6
-    features_per_level: int = 4
-    log2_entries: int = 16
-    coarsest: int = 16
-    finest: int = 512
-    levels_cuda: int = 8
-    log2_entries_cuda: int = 19
-    finest_cuda: int = 2048
-    width: int = 64
-    color_layers: int = 1
+    steps: NumSteps = 6000
+    levels: Levels = 6
+    features_per_level: FeaturesPerLevel = 4
+    log2_entries: Log2Entries = 16
+    coarsest: LevelResolution = 16
+    finest: LevelResolution = 512
+    levels_cuda: Levels = 8
+    log2_entries_cuda: Log2Entries = 19
+    finest_cuda: LevelResolution = 2048
+    width: KernelWidth = 64
+    color_layers: Annotated[int, Limits(1, 2)] = 1
     bfloat16: bool = True
-    density_shift: float = -1.0
-    learning_rate: float = 1e-2
-    final_learning_rate: float = 1e-3
-    decay_from: float = 0.3
-    warm_up_steps: int = 20
-    average: float = 0.0
-    samples_per_step: int = 2**13
-    final_samples_per_step: int = 2**14
-    cuda_samples_per_step: int = 2**18
-    samples_per_ray: int = 32
-    samples_per_rendered_ray: int = 48
-    most_rays: int = 2**14
-    hard_pixels: int = 1
-    occupancy_resolution: int = 64
-    cascades: int = 5
-    occupancy_every: int = 16
-    occupancy_visits: int = 2**17
-    occupancy_threshold: float = 0.03
-    occupancy_keep: float = 0.8
-    occupancy_decay: float = 0.9
-    guide_step: float = 1.0
-    guide_cone: float = 1 / 48
-    guide_depth: float = 1.0
-    explore: float = 0.01
-    explore_rendered: float = 0.003
-    nearest: float = 0.05
-    near_fade: float = 0.5
-    huber: float = 0.1
-    distortion: float = 0.01
-    surface: float = 0.0
-    surface_from: float = 0.2
-    surface_until: float = 0.7
-    unbounded_frame: float = 2.0
+    density_shift: Annotated[float, Limits(-20.0, 10.0)] = -1.0
+    learning_rate: LearningRate = 1e-2
+    final_learning_rate: LearningRate = 1e-3
+    decay_from: ShareBelowOne = 0.3
+    warm_up_steps: NumSteps = 20
+    average: ShareBelowOne = 0.0
+    samples_per_step: SamplesPerStep = 2**13
+    final_samples_per_step: SamplesPerStep = 2**14
+    cuda_samples_per_step: Annotated[int, Limits(TILE, 2**24)] = 2**18
+    samples_per_ray: Annotated[int, Limits(2, TILE)] = 32
+    samples_per_rendered_ray: Annotated[int, Limits(2, TILE)] = 48
+    most_rays: Annotated[int, Limits(64, 2**20)] = 2**14
+    hard_pixels: HardPixelChoices = 1
+    occupancy_resolution: Annotated[int, Limits(4, 256, multiple_of=4)] = 64
+    cascades: Annotated[int, Limits(1, 8)] = 5
+    occupancy_every: NumSteps = 16
+    occupancy_visits: OccupancyVisits = 2**17
+    occupancy_threshold: Annotated[float, Limits(0.0, 10.0)] = 0.03
+    occupancy_keep: ShareBelowOne = 0.8
+    occupancy_decay: Share = 0.9
+    guide_step: Annotated[float, Limits(0.25, 8.0)] = 1.0
+    guide_cone: Annotated[float, Limits(0.001, 0.5)] = 1 / 48
+    guide_depth: Annotated[float, Limits(0.01, 100.0)] = 1.0
+    explore: Share = 0.01
+    explore_rendered: Share = 0.003
+    nearest: Annotated[float, Limits(0.0, 2.0)] = 0.05
+    near_fade: Annotated[float, Limits(0.001, 100.0)] = 0.5
+    huber: Share = 0.1
+    distortion: Weight = 0.01
+    surface: Share = 0.0
+    surface_from: Share = 0.2
+    surface_until: Share = 0.7
+    unbounded_frame: Annotated[float, Limits(0.25, 16.0)] = 2.0
     exposure: bool = True
-    exposure_rate: float = 1e-3
+    exposure_rate: LearningRateOrZero = 1e-3
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where settings contradict each other."""
+        refuse_more(self, "coarsest", "finest")
+        refuse_more(self, "surface_from", "surface_until")
+        if self.levels * self.features_per_level % 4:
+            raise ValueError(
+                "levels times features_per_level must be a multiple of 4, got "
+                f"{self.levels} and {self.features_per_level}"
+            )
 
 
 _WIDE = 128

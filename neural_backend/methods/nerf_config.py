@@ -2,15 +2,17 @@
 """The settings that NeRF and the methods that bend its rays have in common."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..fields.nerf import DensityActivation, Encoding, NeRFField
+from .limits import LearningRate, Limits, NumRays, NumSteps, Octaves, SkipDepth
 
 Background = Literal["white", "black", "random"]
+Samples = Annotated[int, Limits(1, 1024)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,25 +29,25 @@ class NeRFConfig:
         in periods per half side of the bounds.
     """
 
-    steps: int = 200_000
-    rays: int = 4096
-    coarse_samples: int = 64
-    fine_samples: int = 128
+    steps: NumSteps = 200_000
+    rays: NumRays = 4096
+    coarse_samples: Samples = 64
+    fine_samples: Samples = 128
     hierarchical: bool = True
     one_network: bool = False
-    width: int = 256
-    depth: int = 8
+    width: Annotated[int, Limits(2, 2048)] = 256
+    depth: SkipDepth = 8
     encoding: Encoding = "positional"
-    position_frequencies: int = 10
-    direction_frequencies: int = 4
-    fourier_features: int = 256
-    fourier_scale: float = 4.0
+    position_frequencies: Octaves = 10
+    direction_frequencies: Octaves = 4
+    fourier_features: Annotated[int, Limits(1, 4096)] = 256
+    fourier_scale: Annotated[float, Limits(0.001, 1000.0)] = 4.0
     view_dependence: bool = True
     density_activation: DensityActivation = "relu"
-    density_noise: float = 0.0
+    density_noise: Annotated[float, Limits(0.0, 100.0)] = 0.0
     background: Background = "white"
-    learning_rate: float = 5e-4
-    final_learning_rate: float = 5e-5
+    learning_rate: LearningRate = 5e-4
+    final_learning_rate: LearningRate = 5e-5
     bfloat16: bool = True
 
 

@@ -2,7 +2,7 @@
 """Nerfies as they were published: a NeRF behind an elastic field of rigid motions."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -24,7 +24,19 @@ from .base import TrainingProgress
 from .hierarchical_method import HierarchicalMethod
 from .hierarchical_rays import HierarchicalRays, Shown
 from .learner import Learner
-from .nerf_config import NeRFConfig, make_field, network_names
+from .limits import (
+    LearningRate,
+    Limits,
+    NumPoints,
+    NumRays,
+    NumSteps,
+    Octaves,
+    Share,
+    SkipDepth,
+    Weight,
+    Width,
+)
+from .nerf_config import NeRFConfig, Samples, make_field, network_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,24 +53,24 @@ class NerfiesConfig(NeRFConfig):
         validation rig, whose rate has come to 1e-3 / √10 at the end.
     """
 
-    steps: int = 100_000
-    rays: int = 6144
-    coarse_samples: int = 128
-    position_frequencies: int = 8
+    steps: NumSteps = 100_000
+    rays: NumRays = 6144
+    coarse_samples: Samples = 128
+    position_frequencies: Octaves = 8
     density_activation: DensityActivation = "softplus"
-    learning_rate: float = 1e-3
-    final_learning_rate: float = 3.16e-4
-    deformation_width: int = 128
-    deformation_depth: int = 6
-    deformation_frequencies: int = 6
-    deformation_dim: int = 8
-    appearance_dim: int = 8
-    annealed_at: float = 0.8
-    elastic_weight: float = 1e-3
-    elastic_rays: int = 6144
-    background_weight: float = 1e-3
-    background_points: int = 16384
-    robust_scale: float = 0.03
+    learning_rate: LearningRate = 1e-3
+    final_learning_rate: LearningRate = 3.16e-4
+    deformation_width: Width = 128
+    deformation_depth: SkipDepth = 6
+    deformation_frequencies: Octaves = 6
+    deformation_dim: Annotated[int, Limits(1, 1024)] = 8
+    appearance_dim: Annotated[int, Limits(0, 1024)] = 8
+    annealed_at: Share = 0.8
+    elastic_weight: Weight = 1e-3
+    elastic_rays: NumRays = 6144
+    background_weight: Weight = 1e-3
+    background_points: NumPoints = 16384
+    robust_scale: Annotated[float, Limits(1e-6, 1000.0)] = 0.03
 
 
 PRESETS: dict[str, NerfiesConfig] = {

@@ -2,7 +2,7 @@
 """One shape as a signed distance in a hash grid: the fast way from a mesh to a field."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -14,6 +14,21 @@ from ..kernels.hash_grid import hash_grid_layout
 from ..meshing.isosurface import Isosurface
 from ..training.adam_state import Rate, ScheduledAdam
 from ..training.shape_losses import distance_slopes, eikonal_error, relative_distance_error
+from .limits import (
+    FeaturesPerLevel,
+    LearningRate,
+    LevelResolution,
+    Levels,
+    Limits,
+    Log2Entries,
+    NumPoints,
+    NumPointsOrZero,
+    NumSteps,
+    Share,
+    Weight,
+    Width,
+    refuse_more,
+)
 from .shape_base import OptimizedShapes, at_most_one
 
 
@@ -28,26 +43,30 @@ class NeuralSDFConfig:
     Laplacians; the latter's weight shrinks with the cells over which they are taken.
     """
 
-    steps: int = 1200
-    levels: int = 7
-    features_per_level: int = 4
-    log2_entries: int = 15
-    coarsest: int = 8
-    finest: int = 256
-    width: int = 64
-    depth: int = 2
-    sharpness: float = 20.0
-    surface: int = 4096
-    near: int = 3072
-    uniform: int = 1024
-    slopes: int = 1024
-    first_levels: float = 2.0
-    fine_at: float = 0.4
-    floor: float = 0.02
-    eikonal: float = 0.05
-    curvature: float = 5e-6
-    learning_rate: float = 1e-2
-    final_learning_rate: float = 3e-4
+    steps: NumSteps = 1200
+    levels: Levels = 7
+    features_per_level: FeaturesPerLevel = 4
+    log2_entries: Log2Entries = 15
+    coarsest: LevelResolution = 8
+    finest: LevelResolution = 256
+    width: Width = 64
+    depth: Annotated[int, Limits(1, 32)] = 2
+    sharpness: Annotated[float, Limits(0.1, 1000.0)] = 20.0
+    surface: NumPointsOrZero = 4096
+    near: NumPoints = 3072
+    uniform: NumPointsOrZero = 1024
+    slopes: NumPoints = 1024
+    first_levels: Annotated[float, Limits(0.0, 32.0)] = 2.0
+    fine_at: Share = 0.4
+    floor: Annotated[float, Limits(0.0001, 10.0)] = 0.02
+    eikonal: Weight = 0.05
+    curvature: Weight = 5e-6
+    learning_rate: LearningRate = 1e-2
+    final_learning_rate: LearningRate = 3e-4
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where settings contradict each other."""
+        refuse_more(self, "coarsest", "finest")
 
 
 PRESETS: dict[str, NeuralSDFConfig] = {

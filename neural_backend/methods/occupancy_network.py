@@ -2,7 +2,7 @@
 """A family of shapes as one network that is shown points on a shape's surface."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -16,6 +16,19 @@ from ..sampling.grafts import draw_grafts
 from ..sampling.leans import draw_leans
 from ..training.adam_state import Rate, ScheduledAdam
 from ..training.shape_losses import occupancy_error
+from .limits import (
+    LearningRate,
+    LearningRateOrZero,
+    Limits,
+    NumPointsOrZero,
+    NumSteps,
+    Octaves,
+    Share,
+    ShareBelowOne,
+    Weight,
+    Width,
+    refuse_no_points,
+)
 from .shape_base import Observation, OptimizedShapes
 
 _LEAST_SPREAD = 1e-4
@@ -41,27 +54,31 @@ class OccupancyNetworkConfig:
         extensions; the paper has none.
     """
 
-    steps: int = 300_000
-    latent_dim: int = 512
-    encoder_width: int = 512
-    width: int = 256
-    blocks: int = 5
-    frequencies: int = 0
-    threshold: float = 0.2
-    shapes: int = 64
-    cloud: int = 300
-    cloud_noise: float = 0.01
-    uniform: int = 2048
-    near: int = 0
-    swing: float = 0.0
-    stretch: float = 0.0
-    lean: float = 0.0
-    grafted: float = 0.0
-    fit_steps: int = 0
-    fit_rate: float = 0.01
-    fit_prior: float = 1.0
-    learning_rate: float = 1e-4
-    final_learning_rate: float = 1e-4
+    steps: NumSteps = 300_000
+    latent_dim: Width = 512
+    encoder_width: Width = 512
+    width: Width = 256
+    blocks: Annotated[int, Limits(1, 32)] = 5
+    frequencies: Octaves = 0
+    threshold: Annotated[float, Limits(0.001, 0.999)] = 0.2
+    shapes: Annotated[int, Limits(1, 4096)] = 64
+    cloud: Annotated[int, Limits(1, 2**16)] = 300
+    cloud_noise: Share = 0.01
+    uniform: NumPointsOrZero = 2048
+    near: NumPointsOrZero = 0
+    swing: ShareBelowOne = 0.0
+    stretch: ShareBelowOne = 0.0
+    lean: Share = 0.0
+    grafted: Share = 0.0
+    fit_steps: Annotated[int, Limits(0, 10**6)] = 0
+    fit_rate: LearningRateOrZero = 0.01
+    fit_prior: Weight = 1.0
+    learning_rate: LearningRate = 1e-4
+    final_learning_rate: LearningRate = 1e-4
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where settings contradict each other."""
+        refuse_no_points(self, "uniform", "near")
 
 
 _SMALL = OccupancyNetworkConfig(

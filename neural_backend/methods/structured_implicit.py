@@ -2,7 +2,7 @@
 """One shape as a template of Gaussians that can be looked at and moved."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -12,6 +12,7 @@ from ..datasets.shape_set import ShapeSet
 from ..fields.structured_implicit import LEVEL, StructuredImplicitField
 from ..meshing.isosurface import Isosurface
 from ..training.adam_state import Rate, ScheduledAdam
+from .limits import LearningRate, Limits, NumPoints, NumSteps, Weight, Width
 from .shape_base import OptimizedShapes
 
 
@@ -29,18 +30,18 @@ class StructuredImplicitConfig:
         times the mean distance of inner points from the nearest element.
     """
 
-    steps: int = 1500
-    elements: int = 32
+    steps: NumSteps = 1500
+    elements: Annotated[int, Limits(1, 1024)] = 32
     rotated: bool = True
-    local_dim: int = 0
-    local_width: int = 32
-    uniform: int = 2048
-    near: int = 2048
-    near_weight: float = 0.5
-    sharpness: float = 100.0
-    first_radius: float = 0.5
-    learning_rate: float = 2e-2
-    final_learning_rate: float = 5e-4
+    local_dim: Annotated[int, Limits(0, 1024)] = 0
+    local_width: Width = 32
+    uniform: NumPoints = 2048
+    near: NumPoints = 2048
+    near_weight: Weight = 0.5
+    sharpness: Annotated[float, Limits(0.1, 10000.0)] = 100.0
+    first_radius: Annotated[float, Limits(0.001, 100.0)] = 0.5
+    learning_rate: LearningRate = 2e-2
+    final_learning_rate: LearningRate = 5e-4
 
 
 PRESETS: dict[str, StructuredImplicitConfig] = {

@@ -2,6 +2,16 @@
 """How a sparse voxel grid grows and learns, and its presets."""
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from .limits import LearningRateOrZero, Limits, NumRays, NumSteps, Share, Weight, refuse_more
+
+Resolutions = Annotated[tuple[int, ...], Limits(4, 1024)]
+VoxelRate = Annotated[float, Limits(0.0, 10.0)]
+InitialDensity = Annotated[float, Limits(-20.0, 10.0)]
+"""Before the softplus; -30 is what nothing has."""
+_MOST_CELLS_ALONG = 1280
+"""Their cube is what the kernels number with 31 bits."""
 
 from .base import TrainingProgress
 
@@ -29,45 +39,58 @@ class VoxelGridConfig:
     and could else be anything.
     """
 
-    steps: int = 1500
-    resolutions: tuple[int, ...] = (64, 128, 192, 256, 384)
-    degree: int = 1
-    rays: int = 8192
-    update_rays: int = 1024
-    sample_cells: float = 1.0
-    cell_pixels: float = 0.6
-    rays_per_voxel: float = 0.8
-    most_voxels: int = 3_600_000
-    finest_at: float = 0.7
-    density_rate: float = 0.4
-    color_rate: float = 0.3
-    harmonics_rate: float = 0.05
-    final_rate: float = 0.1
-    calm_steps: int = 1000
-    beta2: float = 0.999
-    smooth_every: int = 8
-    smooth_density: float = 0.3
-    smooth_color: float = 0.3
-    distortion: float = 0.001
-    surface: float = 0.0
-    surface_from: float = 0.2
-    surface_until: float = 0.7
-    initial_density: float = -2.0
-    prune_opacity: float = 0.06
-    prune_every: int = 6
-    shell: float = 0.5
-    fewest_views: int = 5
-    resolutions_unbounded: tuple[int, ...] = (32, 64, 128)
-    density_rate_unbounded: float = 0.1
-    color_rate_unbounded: float = 0.1
-    harmonics_rate_unbounded: float = 0.005
-    smooth_every_unbounded: int = 4
-    smooth_density_unbounded: float = 0.75
-    smooth_color_unbounded: float = 0.35
-    distortion_unbounded: float = 0.01
-    initial_density_unbounded: float = -5.0
+    steps: NumSteps = 1500
+    resolutions: Resolutions = (64, 128, 192, 256, 384)
+    degree: Annotated[int, Limits(0, 2)] = 1
+    rays: NumRays = 8192
+    update_rays: Annotated[int, Limits(4, 2**16)] = 1024
+    sample_cells: Annotated[float, Limits(0.1, 4.0)] = 1.0
+    cell_pixels: Annotated[float, Limits(0.01, 100.0)] = 0.6
+    rays_per_voxel: Annotated[float, Limits(0.0, 1000.0)] = 0.8
+    most_voxels: Annotated[int, Limits(1, 10**9)] = 3_600_000
+    finest_at: Share = 0.7
+    density_rate: VoxelRate = 0.4
+    color_rate: VoxelRate = 0.3
+    harmonics_rate: VoxelRate = 0.05
+    final_rate: Annotated[float, Limits(1e-6, 1.0)] = 0.1
+    calm_steps: NumSteps = 1000
+    beta2: Annotated[float, Limits(0.0, 0.999999)] = 0.999
+    smooth_every: NumSteps = 8
+    smooth_density: Share = 0.3
+    smooth_color: Share = 0.3
+    distortion: Weight = 0.001
+    surface: Share = 0.0
+    surface_from: Share = 0.2
+    surface_until: Share = 0.7
+    initial_density: InitialDensity = -2.0
+    prune_opacity: Annotated[float, Limits(1e-6, 0.99)] = 0.06
+    prune_every: NumSteps = 6
+    shell: Annotated[float, Limits(0.05, 1.0)] = 0.5
+    fewest_views: Annotated[int, Limits(0, 10**6)] = 5
+    resolutions_unbounded: Resolutions = (32, 64, 128)
+    density_rate_unbounded: VoxelRate = 0.1
+    color_rate_unbounded: VoxelRate = 0.1
+    harmonics_rate_unbounded: VoxelRate = 0.005
+    smooth_every_unbounded: NumSteps = 4
+    smooth_density_unbounded: Share = 0.75
+    smooth_color_unbounded: Share = 0.35
+    distortion_unbounded: Weight = 0.01
+    initial_density_unbounded: InitialDensity = -5.0
     exposure: bool = True
-    exposure_rate: float = 0.01
+    exposure_rate: LearningRateOrZero = 0.01
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where settings contradict each other."""
+        refuse_more(self, "surface_from", "surface_until")
+        for name in ("resolutions", "resolutions_unbounded"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} must have at least one number, got none")
+        cells = max(self.resolutions_unbounded) * (1 + self.shell)
+        if cells > _MOST_CELLS_ALONG:
+            raise ValueError(
+                f"resolutions_unbounded times 1 + shell must not be more than {_MOST_CELLS_ALONG}, "
+                f"got {cells:g}"
+            )
 
 
 SURFACES = ("surface=1", "distortion=0.02")

@@ -124,5 +124,5 @@ def test_impossible_choices_are_explained(method, number, message):
 
 def test_a_setting_that_cannot_be_built_is_explained(tmp_path):
     job = job_for("deep_sdf", tmp_path / "run", settings=("depth=3",))
-    with pytest.raises(JobError, match="depth must be even"):
+    with pytest.raises(JobError, match="depth must be a multiple of 2 from 2 to 32, got 3"):
         list(fit(job, family("deep_sdf")))
