@@ -4,6 +4,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+from .base import TrainingProgress
 from .limits import LearningRateOrZero, Limits, NumRays, NumSteps, Share, Weight, refuse_more
 
 Resolutions = Annotated[tuple[int, ...], Limits(4, 1024)]
@@ -12,8 +13,6 @@ InitialDensity = Annotated[float, Limits(-20.0, 10.0)]
 """Before the softplus; -30 is what nothing has."""
 _MOST_CELLS_ALONG = 1280
 """Their cube is what the kernels number with 31 bits."""
-
-from .base import TrainingProgress
 
 
 @dataclass(frozen=True, kw_only=True)
