@@ -40,7 +40,18 @@ class RepeatedStep(Generic[Results]):
             assert self._results is not None
             return self._results
         self._calls_to_wait -= 1
-        return self._work()
+        return self._work() if self._calls_to_wait < 0 else self._warm_up()
+
+    def _warm_up(self) -> Results:
+        """The work on a stream aside, as torch asks for before it is recorded: gradients that once
+        were added up on the stream of all would wait for it again.
+        """
+        here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
+        aside.wait_stream(here)
+        with torch.cuda.stream(aside):
+            results = self._work()
+        here.wait_stream(aside)
+        return results
 
     def _record(self) -> None:
         graph = torch.cuda.CUDAGraph()

@@ -18,7 +18,7 @@ class TapeDeck:
         self.fault = fault
         self.registered: list[object] = []
         self.replays = 0
-        self.recording = False
+        self.recording = self.aside = False
 
     def register_generator_state(self, generator: object) -> None:
         self.registered.append(generator)
@@ -34,11 +34,21 @@ class TapeDeck:
         yield
         self.recording = False
 
+    @contextlib.contextmanager
+    def stream(self, _stream: object) -> Any:
+        self.aside = True
+        yield
+        self.aside = False
+
 
 def put_in(monkeypatch, deck: TapeDeck) -> Any:
     """The deck in CUDA's place; returns a generator that seems to lie on a card."""
     monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: deck)
-    monkeypatch.setattr(torch.cuda, "graph", deck.graph)
+    for name in ("graph", "stream"):
+        monkeypatch.setattr(torch.cuda, name, getattr(deck, name))
+    for name in ("Stream", "current_stream"):
+        stream = SimpleNamespace(wait_stream=lambda _: None)
+        monkeypatch.setattr(torch.cuda, name, lambda stream=stream: stream)
     return SimpleNamespace(device=torch.device("cuda"))
 
 
@@ -51,10 +61,10 @@ def test_on_a_cpu_the_work_is_done_at_each_call() -> None:
 def test_on_cuda_the_work_is_recorded_once_and_replayed(monkeypatch) -> None:
     deck = TapeDeck()
     generator = put_in(monkeypatch, deck)
-    recorded: list[bool] = []
-    step = RepeatedStep(lambda: recorded.append(deck.recording) or "results", generator)
+    done: list[tuple[bool, bool]] = []
+    step = RepeatedStep(lambda: done.append((deck.aside, deck.recording)) or "results", generator)
     assert [step() for _ in range(7)] == ["results"] * 7
-    assert recorded == [False, False, False, True]
+    assert done == [*[(True, False)] * 3, (False, True)]
     assert deck.replays == 4  # each call from the fourth on, the recording itself does nothing
     assert deck.registered == [generator]
 
