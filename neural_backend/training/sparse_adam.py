@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..kernels.memory import zeros
 from ..kernels.threads import for_each
+from ..kernels.triton_use import uses_triton
 
 LANES = 16
 """Rows of a multiple of this many channels are updated by the CPU kernel, others by torch."""
@@ -97,7 +98,13 @@ class SparseAdam:
         """Moves the touched rows by their gradient times `scale`, with a rate for each channel."""
         self.steps += 1
         correct = 1 / (1 - self.beta2**self.steps)
-        # The kernel works on whole vectors: on narrower rows it would write past their ends.
+        if uses_triton(self.values) and len(self.gradients) == 1:
+            from ..kernels import sparse_adam_triton
+
+            given = self._table, self.touched, rates.to(self.values)
+            sparse_adam_triton.update(*given, self.beta2, correct, scale)
+            return
+        # Numba's kernel works on whole vectors: on narrower rows it would write past their ends.
         if self.values.device.type != "cpu" or self.values.shape[1] % _VECTOR:
             self._update_by_torch(rates.to(self.values), correct, scale)
             return

@@ -26,6 +26,7 @@ from neural_backend.kernels import (
     ray_marching_triton,
     ray_targets_triton,
     sample_places_triton,
+    sparse_adam_triton,
     voxel_grid_triton,
 )
 from neural_backend.kernels.fused_mlp import Color, Density, Gathered, Layers, Linear
@@ -125,6 +126,10 @@ for shapes, more, head in (
 for followers in ((None, None), (ones.half(), None), (ones.half(), ones)):
     given = (ones, ones, ones, ones, (0.9, 0.99), 1e-15, torch.ones(()))
     adam_triton.take_step(*given, *followers)
+
+for channels in (3, 16):
+    marks, rates = torch.ones(8, dtype=torch.uint8), torch.ones(channels)
+    sparse_adam_triton.update(torch.zeros(8, 3 * channels), marks, rates, 0.99, ones[0], 1.0)
 
 for degree, shell in ((0, 0.0), (1, 0.5), (2, 0.0)):
     space = Space((0.0, 0.0, 0.0), 1.0, (1.0, 1.0, 1.0), 4.0, 1.0, shell)
