@@ -18,10 +18,12 @@ machine code, not by timing).
 
 def empty_samples(rays: int, most: int, slots: int, device: torch.device) -> PackedSamples:
     """Buffers for a kernel to fill: each ray takes its slots from `wanted`, in any order."""
-    numbers = torch.zeros(slots + 1, dtype=torch.int32, device=device)
     firsts, counts = torch.empty(2, rays, dtype=torch.int32, device=device)
-    t_mids, lengths = torch.zeros(2, slots, device=device)
-    return PackedSamples(numbers[:slots], t_mids, lengths, firsts, counts, numbers[slots], most)
+    # Nothing is the same bits in all of them: one launch fills them.
+    zeros = torch.zeros(3 * slots + 1, dtype=torch.int32, device=device)
+    owners, t_mids, lengths = zeros[:-1].view(3, slots).unbind()
+    distances = t_mids.view(torch.float32), lengths.view(torch.float32)
+    return PackedSamples(owners, *distances, firsts, counts, zeros[-1], most)
 
 
 def lanes(most: int) -> tuple[int, int]:

@@ -2,10 +2,11 @@
 """How many of the rays that were drawn are looked at, so that their samples fill the buffers."""
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from .packed_samples import PackedSamples
+from .triton_use import uses_triton
 
 _FILL = 0.95
 """Of the buffers: how many samples rays have varies a little, and what does not fit is lost."""
@@ -40,9 +41,18 @@ class RayBudget:
         """How many of these rays to look at."""
         return (self._share * rays).ceil().to(torch.int32)
 
-    def adapt(self, *filled: PackedSamples) -> None:
-        """Heeds how full the buffers of a step were."""
-        free = [len(samples.rays) / samples.wanted.clamp(min=1) for samples in filled]
-        change = _FILL * torch.stack(free).min()
-        share = self._share * change.clamp(1 / _FASTEST, _FASTEST)
-        self._share.copy_(share.clamp(_LEAST, 1))
+    def adapt(self, first: PackedSamples, second: PackedSamples) -> None:
+        """Heeds how full the two buffers of a step were."""
+        if uses_triton(self._share):
+            from . import ray_budget_triton
+
+            ray_budget_triton.adapt(self._share, first, second, _FILL, _FASTEST, _LEAST)
+        else:
+            adapt_by_torch(self._share, first, second)
+
+
+def adapt_by_torch(share: Float[Tensor, ""], first: PackedSamples, second: PackedSamples) -> None:
+    """The twin of `ray_budget_triton.adapt`, for any device."""
+    free = [len(samples.rays) / samples.wanted.clamp(min=1) for samples in (first, second)]
+    change = (_FILL * torch.minimum(*free)).clamp(1 / _FASTEST, _FASTEST)
+    share.copy_((share * change).clamp(_LEAST, 1))

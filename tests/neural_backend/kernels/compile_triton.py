@@ -22,6 +22,7 @@ from neural_backend.kernels import (
     hash_grid_triton,
     packed_samples_triton,
     pixel_rays_triton,
+    ray_budget_triton,
     ray_loss_triton,
     ray_marching_triton,
     ray_targets_triton,
@@ -88,7 +89,8 @@ for cone, samples, slices in ((0.0, 32, 1), (1 / 64, 24, 4)):
     rays = (points[:8], points[:8], ones, ones, ones)
     asked = torch.ones((), dtype=torch.int32) if times is None else None
     found = ray_marching_triton.march(*rays, guide, 700, 100, asked, times)
-    packed_samples_triton.keep_visible(torch.zeros(100), found, 50, 9.2)
+    kept = packed_samples_triton.keep_visible(torch.zeros(100), found, 50, 9.2)
+    ray_budget_triton.adapt(ones[0], found, kept, 0.95, 2.0, 0.01)
 
 numbers = torch.arange(8)
 colors = torch.zeros(8, 4, dtype=torch.uint8)
