@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..protocol.errors import JobError
+from ..protocol.errors import JobError, is_a
 from ..protocol.messages import (
     BakeMotion,
     CheckCapture,
@@ -148,7 +148,13 @@ def explain(error: Exception) -> JobError:
             "There is not enough memory for this job.",
             "Use smaller images, a lower preset or a coarser resolution, or close other programs.",
         )
-    if isinstance(error, RuntimeError) and "CUDA error" in text:
+    if is_a(error, "TritonError"):
+        return JobError(
+            f"A kernel could not be made for this graphics card: {_first_line(text)}.",
+            "With the environment variable NEURAL_FIELDS_TRITON=0 torch alone computes there, more "
+            "slowly; the device cpu always works. Please send the log to the developers.",
+        )
+    if isinstance(error, RuntimeError) and ("CUDA error" in text or "Error [CUDA]" in text):
         return JobError(
             f"The graphics card stopped working: {_first_line(text)}.",
             "Resume the run with the device cpu: it goes on from its last checkpoint. Before the "
@@ -170,7 +176,7 @@ def _is_out_of_memory(error: Exception) -> bool:
     text = str(error).lower()
     return (
         isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
+        or is_a(error, "OutOfMemoryError")
         or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
         or (
             isinstance(error, RuntimeError)

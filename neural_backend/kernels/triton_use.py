@@ -8,13 +8,16 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from ..protocol.errors import JobError
+from ..protocol.errors import JobError, is_a
 from .triton_compiler import start_triton
 
 logger = logging.getLogger(__name__)
 
 interpreted = False
 """Tests set this, with TRITON_INTERPRET=1, to have the kernels run step by step on the CPU."""
+
+given_up = False
+"""Whether Triton has failed to make a kernel; see `give_up`."""
 
 
 def uses_triton(tensor: Tensor) -> bool:
@@ -28,7 +31,23 @@ def uses_triton(tensor: Tensor) -> bool:
 
 def has_triton() -> bool:
     """Whether Triton runs on CUDA here."""
-    return not _is_unwanted() and not what_triton_lacks()
+    return not (given_up or _is_unwanted() or what_triton_lacks())
+
+
+def give_up(error: Exception) -> bool:
+    """Has plain torch run from now on, and says so in the log, if it is Triton that has failed to
+    make a kernel; returns whether it is.
+    """
+    global given_up
+    if not is_a(error, "TritonError"):
+        return False
+    given_up = True
+    logger.warning(
+        "Triton could not make a kernel for this graphics card (%s), so torch alone computes there "
+        "until the program ends, several times as slowly.",
+        (str(error).strip().splitlines() or [type(error).__name__])[0][:200],
+    )
+    return True
 
 
 @cache

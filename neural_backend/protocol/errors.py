@@ -11,6 +11,11 @@ class JobError(Exception):
         self.remedy = remedy
 
 
+def is_a(error: BaseException, kind: str) -> bool:
+    """Whether the error is of a class of this name, whose module need not be imported for it."""
+    return any(known.__name__ == kind for known in type(error).__mro__)
+
+
 class ProtocolError(Exception):
     """A line that is no message: what is wrong with it, and the job it named, if it named one."""
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..kernels import process_group
+from ..kernels import process_group, triton_use
 from ..protocol.errors import JobError
 from .checkpoint import SavedProgress
 
@@ -171,7 +171,13 @@ class _Training:
         warm_up = getattr(self.method, "warm_up", None)
         if warm_up is not None:
             yield self._report("compiling kernels, once")
-            warm_up()
+            try:
+                warm_up()
+            except Exception as error:
+                if not triton_use.give_up(error):
+                    raise
+                yield self._report("going on without Triton's kernels, which failed")
+                warm_up()
         if fresh:
             yield self._report("preparing")
             self.clock.go()

@@ -330,6 +330,8 @@ def test_a_run_folder_below_a_file_is_named(capture, tmp_path):
             RuntimeError("CUDA error: unspecified launch failure\nmore"),
             "card stopped working: CUDA",
         ),
+        (RuntimeError("Triton Error [CUDA]: invalid argument"), "card stopped working: Triton"),
+        (type("PTXASError", (type("TritonError", (Exception,), {}),), {})(), "FIELDS_TRITON=0"),
         (ZeroDivisionError("division by zero"), "unforeseen ZeroDivisionError"),
         (JobError("as it is"), "as it is"),
     ],

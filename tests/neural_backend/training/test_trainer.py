@@ -7,6 +7,7 @@ import torch
 
 from neural_backend.datasets.ray_batches import RayBatch
 from neural_backend.geometry.rays import Rays
+from neural_backend.kernels import triton_use
 from neural_backend.protocol.errors import JobError
 from neural_backend.training.checkpoint import load_checkpoint, save_checkpoint
 from neural_backend.training.trainer import Stopwatch, TrainerConfig, train
@@ -165,6 +166,45 @@ def test_a_method_that_compiles_says_so_before_the_clock_runs():
     assert reports[0].seconds == 0.0
     assert calls == ["warm up"]
     assert {report.stage for report in reports[2:]} == {"training"}
+
+
+class TritonError(Exception):
+    """Called as Triton's own is."""
+
+
+class CompilationError(TritonError):
+    pass
+
+
+def test_where_triton_fails_training_says_so_and_goes_on_without_it(monkeypatch, caplog):
+    monkeypatch.setattr(triton_use, "given_up", False)
+    method, faults = make_method(), [CompilationError("at 7:3:\n  tl.dot"), None]
+
+    def warm_up() -> None:
+        fault = faults.pop(0)
+        if fault is not None:
+            raise fault
+
+    method.warm_up = warm_up
+    reports = list(train(method, OrangeBatches(), TrainerConfig(steps=1), lambda p: None))
+    assert [report.stage for report in reports[:2]] == [
+        "compiling kernels, once",
+        "going on without Triton's kernels, which failed",
+    ]
+    assert triton_use.given_up
+    assert not triton_use.has_triton()
+    (record,) = caplog.records
+    assert "could not make a kernel for this graphics card (at 7:3:), so torch" in record.message
+    assert reports[-1].step == 1
+
+
+def test_other_faults_while_kernels_are_compiled_end_the_training(monkeypatch):
+    monkeypatch.setattr(triton_use, "given_up", False)
+    method = make_method()
+    method.warm_up = lambda: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        list(train(method, OrangeBatches(), TrainerConfig(steps=1), lambda p: None))
+    assert not triton_use.given_up
 
 
 def test_the_remaining_time_is_told_from_the_speed(monkeypatch):
