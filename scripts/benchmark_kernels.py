@@ -147,28 +147,37 @@ def networks_row(points: int, device) -> dict[str, float]:  # noqa: ANN001
     """
     import torch
 
-    from neural_backend.kernels.fused_mlp import Layers, mlp, mlp_by_torch
+    from neural_backend.kernels import fused_mlp
+    from neural_backend.kernels.instant_ngp import NetworkSizes
     from neural_backend.methods.instant_ngp_config import PRESETS
 
-    width = PRESETS["standard"].width
-    networks = [Layers(0, ((width, 32), (outputs, width))) for outputs in (16, 4)]
-    sizes = [sum(rows * columns for rows, columns in layers.shapes) for layers in networks]
+    config = PRESETS["standard"]
+    sizes = NetworkSizes(32, config.width, config.color_layers, config.density_shift)
+    num_weights = sum(rows * columns for rows, columns in sizes.shapes)
+    owners = torch.arange(points, device=device) // config.samples_per_ray
 
-    def both_ways(network_of, dtype) -> Callable[[], None]:  # noqa: ANN001
-        inputs, weights = (
-            torch.rand(*shape, device=device).to(dtype).requires_grad_()
-            for shape in ((points, 32), (max(sizes),))
+    def both_ways(density_of, color_of, dtype) -> Callable[[], None]:  # noqa: ANN001
+        features, weights, squeeze, harmonics = (
+            torch.rand(*shape, device=device).to(dtype)
+            for shape in ((points, 32), (num_weights,), (points,), (int(owners[-1]) + 1, 16))
         )
+        features.requires_grad_()
+        weights.requires_grad_()
+        seen_along = fused_mlp.Gathered(harmonics, owners)
 
         def call() -> None:
-            for layers in networks:
-                network_of(inputs, weights, layers).sum().backward()
+            told = sizes.density_network, sizes.density_shift, squeeze
+            density, geometry = density_of(features, weights, *told)
+            rgb = color_of(geometry, weights, sizes.color_network, seen_along)
+            (density.sum() + rgb.sum()).backward()
 
         return call
 
-    by_torch = both_ways(mlp_by_torch, torch.bfloat16)
-    seconds = seconds_of(both_ways(mlp, torch.float32), device)
-    products = 2 * points * sum(sizes)
+    twins = fused_mlp.density_by_torch, fused_mlp.color_by_torch
+    by_torch = both_ways(*twins, torch.bfloat16)
+    fused = both_ways(fused_mlp.density_mlp, fused_mlp.color_mlp, torch.float32)
+    seconds = seconds_of(fused, device)
+    products = 2 * points * num_weights
     side = 2**13 if device.type == "cuda" else 2**10
     large = torch.rand(side, side, device=device).bfloat16()
     rate = 2 * side**3 / seconds_of(lambda: large @ large, device)

@@ -48,10 +48,6 @@ class Gathered(NamedTuple):
     owners: Int[Tensor, " points"] | None = None
 
 
-class Linear(NamedTuple):
-    """Outputs as they are."""
-
-
 class Density(NamedTuple):
     """Besides the outputs a density: see `density_mlp`."""
 
@@ -63,19 +59,7 @@ class Color(NamedTuple):
     """The sigmoids of the first three outputs."""
 
 
-Head = Linear | Density | Color
-
-
-def mlp(
-    inputs: Float[Tensor, "points inputs"],
-    weights: Float[Tensor, " weights"],
-    layers: Layers,
-    more: Gathered | None = None,
-) -> Float[Tensor, "points outputs"]:
-    """What a network makes of points; differentiable in inputs and weights."""
-    if _fits(inputs, layers):
-        return _TritonMLP.apply(inputs, weights, layers, more, Linear())[0]
-    return mlp_by_torch(inputs, weights, layers, more)
+Head = Density | Color
 
 
 def density_mlp(
@@ -86,7 +70,8 @@ def density_mlp(
     squeeze: Float[Tensor, " points"],
 ) -> tuple[Float[Tensor, " points"], Float[Tensor, "points outputs"]]:
     """The density, and all outputs of the network, whose first is its logarithm but for `shift`;
-    it is multiplied with `squeeze`, through which no gradient passes.
+    it is multiplied with `squeeze`, through which no gradient passes. Differentiable in inputs and
+    weights.
     """
     if _fits(inputs, layers):
         head = Density(shift, squeeze)
@@ -101,28 +86,12 @@ def color_mlp(
     layers: Layers,
     more: Gathered,
 ) -> Float[Tensor, "points 3"]:
-    """Colors in [0, 1]: the sigmoids of the network's first three outputs."""
+    """Colors in [0, 1]: the sigmoids of the network's first three outputs; differentiable in inputs
+    and weights.
+    """
     if _fits(inputs, layers):
         return _TritonMLP.apply(inputs, weights, layers, more, Color())[0]
     return color_by_torch(inputs, weights, layers, more)
-
-
-def mlp_by_torch(
-    inputs: Float[Tensor, "points inputs"],
-    weights: Float[Tensor, " weights"],
-    layers: Layers,
-    more: Gathered | None = None,
-) -> Float[Tensor, "points outputs"]:
-    """The twin of `fused_mlp_triton`, for any device and precision."""
-    first, *others = layers.cut(weights)
-    values = inputs @ first.T
-    if layers.gathers:
-        assert more is not None
-        of_rows = more.rows @ others.pop(0).T
-        values = values + (of_rows if more.owners is None else of_rows[more.owners])
-    for matrix in others:
-        values = torch.relu(values) @ matrix.T
-    return values
 
 
 def density_by_torch(
@@ -133,7 +102,7 @@ def density_by_torch(
     squeeze: Float[Tensor, " points"],
 ) -> tuple[Float[Tensor, " points"], Float[Tensor, "points outputs"]]:
     """The twin of `density_mlp` with Triton."""
-    outputs = mlp_by_torch(inputs, weights, layers)
+    outputs = _outputs(inputs, weights, layers)
     return _BoundedExp.apply(outputs[:, 0] + shift) * squeeze, outputs
 
 
@@ -144,7 +113,22 @@ def color_by_torch(
     more: Gathered,
 ) -> Float[Tensor, "points 3"]:
     """The twin of `color_mlp` with Triton."""
-    return torch.sigmoid(mlp_by_torch(inputs, weights, layers, more)[:, :3])
+    return torch.sigmoid(_outputs(inputs, weights, layers, more)[:, :3])
+
+
+def _outputs(
+    inputs: Tensor, weights: Tensor, layers: Layers, more: Gathered | None = None
+) -> Float[Tensor, "points outputs"]:
+    """What a network's last matrix gives."""
+    first, *others = layers.cut(weights)
+    values = inputs @ first.T
+    if layers.gathers:
+        assert more is not None
+        of_rows = more.rows @ others.pop(0).T
+        values = values + (of_rows if more.owners is None else of_rows[more.owners])
+    for matrix in others:
+        values = torch.relu(values) @ matrix.T
+    return values
 
 
 def _fits(inputs: Tensor, layers: Layers) -> bool:

@@ -13,7 +13,7 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
-from .fused_mlp import Color, Density, Gathered, Head, Layers, Linear
+from .fused_mlp import Color, Density, Gathered, Head, Layers
 from .instant_ngp_types import LARGEST_EXPONENT
 
 _TILE = 64
@@ -27,7 +27,6 @@ _PROGRAMS, _PROGRAMS_BACK = 5, 2
 """Programs of each multiprocessor, as many as are resident, share all tiles: each reads the weights
 once, and on the way back has sums of its own for them.
 """
-_LINEAR, _DENSITY, _COLOR = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
 _LARGEST = tl.constexpr(LARGEST_EXPONENT)
 
 
@@ -114,7 +113,6 @@ def _sizes(layers: Layers) -> dict[str, int]:
 
 def _shape(layers: Layers, more: Gathered | None, head: Head) -> dict[str, int]:
     """The kernels' sizes: powers of two with room for each layer."""
-    kinds = {Linear: _LINEAR, Density: _DENSITY, Color: _COLOR}
     return {
         "INPUTS": _room(layers.shapes[0][1]),
         "MORE": _room(layers.shapes[1][1]) if layers.gathers else 0,
@@ -122,7 +120,7 @@ def _shape(layers: Layers, more: Gathered | None, head: Head) -> dict[str, int]:
         "OUTPUTS": _room(layers.shapes[-1][0]),
         "HIDDEN": len(layers.shapes) - 1 - layers.gathers,
         "SHARED": more is not None and more.owners is not None,
-        "HEAD": kinds[type(head)].value,
+        "IS_COLOR": isinstance(head, Color),
     }
 
 
@@ -189,7 +187,7 @@ def _forward(
     inputs, more, owners, squeeze, shift, weights, out, density, points, tiles,
     start, num_inputs, num_more, num_outputs, width,
     INPUTS: tl.constexpr, MORE: tl.constexpr, WIDTH: tl.constexpr, OUTPUTS: tl.constexpr,
-    HIDDEN: tl.constexpr, SHARED: tl.constexpr, HEAD: tl.constexpr, TILE: tl.constexpr,
+    HIDDEN: tl.constexpr, SHARED: tl.constexpr, IS_COLOR: tl.constexpr, TILE: tl.constexpr,
     PRECISE: tl.constexpr,
 ):  # fmt: skip
     weights += start
@@ -213,13 +211,12 @@ def _forward(
             middle = _matrix(weights + layer * width * width, width, width, WIDTH, WIDTH)
             hidden = tl.maximum(_times(hidden, tl.trans(middle), PRECISE), 0.0)
         result = _times(hidden, tl.trans(last), PRECISE)
-        if HEAD == _COLOR:
+        if IS_COLOR:
             # Below this a color is 0. Not the larger of both, here and below: that would hide NaN.
             color = tl.sigmoid(tl.where(result < -80, -80.0, result))
             _store_rows(out, color, row, inside, 3, OUTPUTS)
         else:
             _store_rows(out, result, row, inside, num_outputs, OUTPUTS)
-        if HEAD == _DENSITY:
             log_density = tl.sum(tl.where(tl.arange(0, OUTPUTS) == 0, result, 0.0), axis=1) + shift
             near = tl.load(squeeze + row, mask=inside, other=0.0)
             log_density = tl.where(log_density > _LARGEST, _LARGEST, log_density)
@@ -231,7 +228,7 @@ def _gradients(
     inputs, more, owners, weights, found, slopes, more_slopes, by_inputs, by_weights, points, tiles,
     start, num_inputs, num_more, num_outputs, width,
     INPUTS: tl.constexpr, MORE: tl.constexpr, WIDTH: tl.constexpr, OUTPUTS: tl.constexpr,
-    HIDDEN: tl.constexpr, SHARED: tl.constexpr, HEAD: tl.constexpr, TILE: tl.constexpr,
+    HIDDEN: tl.constexpr, SHARED: tl.constexpr, IS_COLOR: tl.constexpr, TILE: tl.constexpr,
     PRECISE: tl.constexpr,
 ):  # fmt: skip
     at_more = start + width * num_inputs
@@ -268,12 +265,11 @@ def _gradients(
             third = _matrix(weights + at_middle + width * width, width, width, WIDTH, WIDTH)
             hidden = tl.maximum(_times(hidden2, tl.trans(third), PRECISE), 0.0)
 
-        if HEAD == _COLOR:
+        if IS_COLOR:
             color = _rows(found, row, inside, 3, OUTPUTS)
             by_out = _rows(slopes, row, inside, 3, OUTPUTS) * color * (1 - color)
         else:
             by_out = _rows(slopes, row, inside, num_outputs, OUTPUTS)
-        if HEAD == _DENSITY:
             by_log = tl.load(more_slopes + row, mask=inside, other=0.0)
             by_log *= tl.load(found + row, mask=inside, other=0.0)
             by_out += tl.where(tl.arange(0, OUTPUTS) == 0, by_log[:, None], 0.0)

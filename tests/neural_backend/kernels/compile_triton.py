@@ -30,7 +30,7 @@ from neural_backend.kernels import (
     sparse_adam_triton,
     voxel_grid_triton,
 )
-from neural_backend.kernels.fused_mlp import Color, Density, Gathered, Layers, Linear
+from neural_backend.kernels.fused_mlp import Color, Density, Gathered, Layers
 from neural_backend.kernels.hash_grid import hash_grid_layout
 from neural_backend.kernels.instant_ngp_types import LossSettings, RayTargets
 from neural_backend.kernels.pixel_rays import PixelTables
@@ -118,7 +118,7 @@ for shapes, more, head in (
     (((64, 32), (16, 64)), None, Density(-1.0, torch.zeros(300))),
     (((64, 16), (64, 16), (4, 64)), shared, Color()),
     (((64, 16), (64, 16), (64, 64), (4, 64)), Gathered(torch.zeros(300, 16)), Color()),
-    (((32, 32), (32, 32), (32, 32), (3, 32)), None, Linear()),
+    (((32, 32), (32, 32), (32, 32), (3, 32)), None, Density(0.0, torch.zeros(300))),
 ):
     layers = Layers(0, shapes, more is not None)
     network = torch.zeros(300, shapes[0][1]), torch.zeros(10_000), layers, more, head
